@@ -1,0 +1,239 @@
+// Package config reads the official emulator's Config.json, as it is, and our own settings beside it.
+//
+//	{
+//	  "UserConfig": {                                  // the official part; a missing one is allowed beside Evhub
+//	    "NamespaceConfig": [{
+//	      "Type": "EventHub",
+//	      "Name": "emulatorNs1",
+//	      "Entities": [{
+//	        "Name": "eh1",
+//	        "PartitionCount": "2",                     // or 2
+//	        "ConsumerGroups": [{"Name": "cg1"}],       // $Default is always there
+//	        "Retention": "24h"                         // ours; also "7d"
+//	      }]
+//	    }],
+//	    "LoggingConfig": {"Type": "File"}              // File, Console or "File,Console"; ours: Console if missing
+//	  },
+//	  "Evhub": {                                       // ours, all optional
+//	    "Policies": [{"Name": "app", "Key": "${env:APP_KEY}", "Rights": ["Send"], "Hub": "eh1", "Namespace": "emulatorNs1"}],
+//	    "Listeners": {"AMQP": "0.0.0.0:5672", "Admin": ["127.0.0.1:5300"]},
+//	    "Retention": "24h",
+//	    "Memory": "1GiB",
+//	    "Limits": {"EventBytesMax": "1MiB", "ReadersMax": 5}
+//	  }
+//	}
+//
+// Comments, trailing commas and a byte order mark are fine. Keys match in any case. The official limits (one namespace of a given name, 10
+// hubs, 20 groups, 32 partitions) are not kept. What a user needs is to see at once, with line and path, everything that is wrong with a
+// file, and never to have a misspelt key passed over: in the official part it is a warning, since newer emulators may know it, and in ours
+// an error.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/evhub-dev/evhub/internal/auth"
+)
+
+const (
+	// DefaultNamespace is the only namespace the official emulator knows.
+	DefaultNamespace = "emulatorNs1"
+	// OfficialPath is where the official container expects its file to be mounted.
+	OfficialPath = "/Eventhubs_Emulator/ConfigFiles/Config.json"
+
+	defaultPartitions = 2
+	partitionsMax     = 2000
+	nameBytesMax      = 256
+	keyCharsMin       = 8
+	fileBytesMax      = 1 << 20 // the parser needs up to a hundred times as much
+	secretBytesMax    = 64 << 10
+)
+
+// Config is a checked configuration: every name in it is valid, and all but a namespace's are in lower case.
+type Config struct {
+	Namespaces []Namespace // at least one
+	LogFile    bool
+	LogConsole bool
+	Evhub      Evhub
+	Warnings   []Problem // in the order of the file
+}
+
+// Namespace is a set of hubs under one roof.
+type Namespace struct {
+	Name string // as written; no two differ in case only
+	Hubs []Hub
+}
+
+// Hub is an event hub to be made.
+type Hub struct {
+	Name       string
+	Partitions int           // 1 to 2000
+	Groups     []string      // without $Default, which every hub has
+	Retention  time.Duration // 0: Evhub.Retention
+}
+
+// Evhub is what the official emulator does not have.
+type Evhub struct {
+	Policies  []auth.Policy // nil: none given; Namespace is set, spelt as in Namespaces; auth.NewPolicies takes them
+	Listeners Listeners
+	Retention time.Duration // 0: the broker's default
+	Memory    int64         // bytes for events of the whole process, 0: the broker's default
+	Limits    Limits
+}
+
+// Listeners are host:port pairs by door; nil: the door's default.
+type Listeners struct{ AMQP, Admin []string }
+
+// Limits are 0 where the broker's default holds.
+type Limits struct {
+	EventBytesMax int64 // an event or a batch as sent
+	ReadersMax    int   // readers without epoch on one partition and group
+}
+
+// Default is the configuration without a file, which is the official one: hub eh1 with two partitions and group cg1.
+func Default() *Config {
+	eh1 := Hub{Name: "eh1", Partitions: defaultPartitions, Groups: []string{"cg1"}}
+	return &Config{Namespaces: []Namespace{{Name: DefaultNamespace, Hubs: []Hub{eh1}}}, LogConsole: true}
+}
+
+// FindFile gives the path of the file to load: the flag's, or that in EVHUB_CONFIG, or the official mount path if there is a file, or "".
+func FindFile(flag string, getenv func(string) string, exists func(string) bool) string {
+	if flag != "" {
+		return flag
+	}
+	if path := getenv("EVHUB_CONFIG"); path != "" {
+		return path
+	}
+	if exists(OfficialPath) {
+		return OfficialPath
+	}
+	return ""
+}
+
+// Load reads and checks a file of at most 1 MiB. The error is Errors.
+func Load(path string) (*Config, error) {
+	data, err := readFile(path, fileBytesMax)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = errors.New("there is no such file")
+	case errors.Is(err, errDirectory):
+		err = fmt.Errorf("%w; docker makes one when the file on the left side of a volume is missing", err)
+	}
+	if err != nil {
+		return nil, Errors{{File: path, Text: err.Error()}}
+	}
+	return Parse(path, data)
+}
+
+// AddHub adds a hub to the first namespace. Its names may be in any case, and $Default may be among its groups.
+func (c *Config) AddHub(h Hub) error {
+	h, err := h.checked()
+	if err != nil {
+		return err
+	}
+	if len(c.Namespaces) == 0 {
+		c.Namespaces = []Namespace{{Name: DefaultNamespace}}
+	}
+	ns := &c.Namespaces[0]
+	for _, other := range ns.Hubs {
+		if other.Name == h.Name {
+			return fmt.Errorf("there is a hub %q already", h.Name)
+		}
+	}
+	ns.Hubs = append(ns.Hubs, h)
+	return nil
+}
+
+// ParseHubFlag reads name[:partitions[:group,group...]], "orders:4:audit,billing". Without a number the hub has two partitions.
+func ParseHubFlag(s string) (Hub, error) {
+	parts := strings.Split(s, ":")
+	h := Hub{Name: parts[0], Partitions: defaultPartitions}
+	var err error
+	if len(parts) > 1 && parts[1] != "" {
+		var n int64
+		n, err = parseWhole(parts[1], 1, partitionsMax)
+		h.Partitions = int(n)
+	}
+	if len(parts) > 2 && parts[2] != "" {
+		h.Groups = strings.Split(parts[2], ",")
+	}
+	if len(parts) > 3 {
+		err = fmt.Errorf("%d parts are more than 3", len(parts))
+	}
+	if err == nil {
+		h, err = h.checked()
+	}
+	if err != nil {
+		return Hub{}, fmt.Errorf("hub %.80q: %w; write name:partitions:group,group", s, err)
+	}
+	return h, nil
+}
+
+// checked folds the names, and is the rule for hubs that do not come from a file.
+func (h Hub) checked() (Hub, error) {
+	name, err := checkName("hub", h.Name)
+	if err != nil {
+		return Hub{}, err
+	}
+	if err := inRange(int64(h.Partitions), 1, partitionsMax); err != nil {
+		return Hub{}, fmt.Errorf("partitions: %w", err)
+	}
+	if h.Retention < 0 {
+		return Hub{}, fmt.Errorf("retention: %s is negative", h.Retention)
+	}
+	seen := make(map[string]bool)
+	var groups []string
+	for _, g := range h.Groups {
+		if isDefaultGroup(g) {
+			continue
+		}
+		group, err := checkName("group", g)
+		if err != nil {
+			return Hub{}, err
+		}
+		if seen[group] {
+			return Hub{}, fmt.Errorf("there are two groups %q", group)
+		}
+		seen[group] = true
+		groups = append(groups, group)
+	}
+	h.Name, h.Groups = name, groups
+	return h, nil
+}
+
+var errDirectory = errors.New("is a directory")
+
+// readFile refuses what is longer than bytesMax. Its errors leave the path to the caller.
+func readFile(path string, bytesMax int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errDirectory
+	}
+	data, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if int64(len(data)) > bytesMax {
+		return nil, tooLong(bytesMax)
+	}
+	return data, nil
+}
+
+func tooLong(bytesMax int64) error { return fmt.Errorf("is longer than %d bytes", bytesMax) }
+
+func withoutPath(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
