@@ -19,7 +19,7 @@
 //	    "Listeners": {"AMQP": "0.0.0.0:5672", "Admin": ["127.0.0.1:5300"]},
 //	    "Retention": "24h",
 //	    "Memory": "1GiB",
-//	    "Limits": {"EventBytesMax": "1MiB", "ReadersMax": 5}
+//	    "Limits": {"EventBytesMax": "1MiB", "ReadersMax": 5, "IdleTimeout": "120s"}
 //	  }
 //	}
 //
@@ -94,6 +94,9 @@ type Listeners struct{ AMQP, Admin []string }
 type Limits struct {
 	EventBytesMax int64 // an event or a batch as sent
 	ReadersMax    int   // readers without epoch on one partition and group
+
+	// IdleTimeout is what AMQP clients are told; one that is silent for twice as long is closed.
+	IdleTimeout time.Duration
 }
 
 // Default is the configuration without a file, which is the official one: hub eh1 with two partitions and group cg1.

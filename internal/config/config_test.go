@@ -55,7 +55,7 @@ func TestGoodFiles(t *testing.T) {
 				Listeners: Listeners{AMQP: []string{"0.0.0.0:5672"}, Admin: []string{":5300", "[::1]:0"}},
 				Retention: 36 * time.Hour,
 				Memory:    512 << 20,
-				Limits:    Limits{EventBytesMax: 2000000, ReadersMax: 20},
+				Limits:    Limits{EventBytesMax: 2000000, ReadersMax: 20, IdleTimeout: 30 * time.Second},
 			},
 		},
 	} {

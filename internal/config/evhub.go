@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/evhub-dev/evhub/internal/auth"
@@ -49,7 +50,7 @@ func (r *reader) listeners(n node, l *Listeners) {
 }
 
 func (r *reader) limits(n node, l *Limits) {
-	obj, ok := r.object(n, &r.errors, "EventBytesMax", "ReadersMax")
+	obj, ok := r.object(n, &r.errors, "EventBytesMax", "ReadersMax", "IdleTimeout")
 	if !ok {
 		return
 	}
@@ -59,6 +60,18 @@ func (r *reader) limits(n node, l *Limits) {
 	if n, ok := obj.members["ReadersMax"]; ok {
 		l.ReadersMax = int(r.whole(n, 1, 10_000))
 	}
+	if n, ok := obj.members["IdleTimeout"]; ok {
+		l.IdleTimeout = r.idleTimeout(n)
+	}
+}
+
+// idleTimeout keeps to what clients accept: .NET refuses less than 5 s, and AMQP tells it in 32 bits of milliseconds.
+func (r *reader) idleTimeout(n node) time.Duration {
+	d := r.duration(n)
+	if d != 0 && (d < 5*time.Second || d > 24*time.Hour) {
+		r.fail(n, "%s is not between 5s and 24h", d)
+	}
+	return d
 }
 
 func (r *reader) policies(n node, c *Config) {

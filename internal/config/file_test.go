@@ -100,7 +100,7 @@ func TestBadFiles(t *testing.T) {
   "Listeners": {"AMQP": ["localhost", "h:99999"], "Admin": [], "Kafka": ":9092"},
   "Retention": 7,
   "Memory": "1G",
-  "Limits": {"EventBytesMax": 100, "ReadersMax": 0}}}`, []string{
+  "Limits": {"EventBytesMax": 100, "ReadersMax": 0, "IdleTimeout": "1s"}}}`, []string{
 			`c.json:2:26: Evhub.Listeners.AMQP[0]: "localhost" is not host:port, like 127.0.0.1:5672`,
 			`c.json:2:39: Evhub.Listeners.AMQP[1]: "h:99999" has no port from 0 to 65535`,
 			"c.json:2:60: Evhub.Listeners.Admin: is empty; name one or more",
@@ -108,7 +108,8 @@ func TestBadFiles(t *testing.T) {
 			"c.json:3:16: Evhub.Retention: is a number, not a string",
 			`c.json:4:13: Evhub.Memory: "1G" is not a number of bytes, like 1048576, "512MiB" or "1GB"`,
 			`c.json:5:31: Evhub.Limits.EventBytesMax: "100" is less than 1KiB`,
-			"c.json:5:50: Evhub.Limits.ReadersMax: 0 is less than 1"}},
+			"c.json:5:50: Evhub.Limits.ReadersMax: 0 is less than 1",
+			"c.json:5:68: Evhub.Limits.IdleTimeout: 1s is not between 5s and 24h"}},
 		{"policies", `{"Evhub": {"Policies": [
   {},
   {"Name": "p", "Key": "SECRET7", "Rights": []},
