@@ -31,7 +31,7 @@ import (
 const (
 	retentionDefault     = 24 * time.Hour
 	readersMaxDefault    = 5    // the service's limit
-	partitionsMaxDefault = 1024 // the service's highest
+	partitionsMaxDefault = 2000 // the service's highest, for a dedicated cluster
 )
 
 // Options are for New. Only Store is needed.
@@ -41,7 +41,7 @@ type Options struct {
 	Log           *slog.Logger   // nil: silence
 	Retention     time.Duration  // of hubs that name none; 0: 24 h; negative: for as long as the store has room
 	ReadersMax    int            // readers without epoch per group and partition; 0: 5
-	PartitionsMax int            // per hub; 0: 1024; at most 32767
+	PartitionsMax int            // per hub; 0: 2000; at most 32767
 	StealDelay    time.Duration  // how long an evicted reader keeps its link; the service was recorded to take 4.9 s
 }
 
