@@ -25,7 +25,7 @@ type Position struct {
 
 // Record is one event as the log sees it: a position and opaque bytes.
 type Record struct {
-	Position        // set by the log
+	Position        // set by Read; on the way in Batch.First says it
 	Step     int64  // how far the next record's offset lies beyond this one's; set by the door, at least 1
 	Data     []byte // the envelope (package event)
 }
@@ -90,8 +90,9 @@ type Log interface {
 	// yet durable fails too. Over budget the error is ErrBusy, on a full disk ErrFull, after Close ErrClosed.
 	Append(*Batch)
 
-	// Read appends to into what is visible from sequence number from on and in memory: at least one record if there is any, and no more
-	// than bytesMax bytes of Data after the first. No record and no error means: Watch. Data stays as it is until into.Release.
+	// Read appends to into what is visible from sequence number from on and in memory: at least one record if there is any, and further
+	// ones only while all Data together is within bytesMax bytes. No record and no error means: Watch. Data stays as it is until
+	// into.Release.
 	// Errors: *TrimmedError (from is no longer kept), *BeyondError (from > State().Next), *CorruptError, ErrClosed.
 	Read(from int64, bytesMax int, into *Records) error
 
@@ -100,7 +101,8 @@ type Log interface {
 	// the log is held. Watching again replaces the earlier wish.
 	Watch(from int64, w *Watcher)
 
-	// Unwatch takes the wish back. No Wake begins after it returns.
+	// Unwatch takes the wish back. No Wake begins after it returns: it waits for one that is under way, except when it is called from a
+	// Done or a Wake. So the caller may not hold a lock that Wake takes.
 	Unwatch(w *Watcher)
 
 	// Seek finds the first record that matches q and calls done with its position, perhaps before it returns. Where no record matches
@@ -109,10 +111,11 @@ type Log interface {
 
 	State() State
 
-	// Trim forgets every record with a sequence number below before. Readers there get a TrimmedError.
+	// Trim forgets every record with a sequence number below before, at most all there are. Readers there get a TrimmedError.
 	Trim(before int64)
 
-	// Close refuses further appends, runs every Done, and wakes every watcher, whose Read then says ErrClosed.
+	// Close refuses further appends, runs every Done, and wakes every watcher, whose Read then says ErrClosed. It returns when that is
+	// done, except when it is called from a Done or a Wake. Closing again is no error.
 	Close() error
 }
 
@@ -154,23 +157,24 @@ type HubID struct {
 // Options are for opening one partition's log.
 type Options struct {
 	First Position    // what the first record of a new log gets; TimeMs is ignored
-	Clock clock.Clock // nil: clock.System
+	Clock clock.Clock // nil: the store's, which is clock.System if it was given none
 }
 
 // Store owns what partitions share: the durability level, the memory budget, the directory lock, small state. Safe for concurrent use.
 type Store interface {
 	Open(hub HubID, partition int, o Options) (Log, error) // the same Log for the same arguments until it is deleted
-	Delete(HubID) error                                    // closes and forgets all logs of the hub
+	Delete(HubID) error                                    // closes and forgets all logs of the hub, if there are any
 	List() ([]HubID, error)                                // hubs that have logs, in a stable order
 	Meta() KV
-	Close() error // closes every log
+	Close() error // closes every log; Open says ErrClosed then, and closing again is no error
 }
 
 // KV is small state with compare-and-swap: hubs, groups, policies. Safe for concurrent use.
 type KV interface {
 	// Get gives a copy of the value and its version, or version 0 if there is none.
 	Get(key string) (value []byte, version int64, err error)
-	// Put stores value if the current version is still the given one (0: there is none), else it fails with ErrConflict.
+	// Put stores value if the current version is still the given one (0: there is none), else it fails with ErrConflict. No key gets
+	// the same version twice.
 	Put(key string, value []byte, version int64) (newVersion int64, err error)
 	// Delete removes key if its version is still the given one, else it fails with ErrConflict.
 	Delete(key string, version int64) error
