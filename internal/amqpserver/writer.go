@@ -1,0 +1,284 @@
+package amqpserver
+
+import (
+	"time"
+
+	"github.com/evhub-dev/evhub/internal/amqp"
+	"github.com/evhub-dev/evhub/internal/clock"
+)
+
+const outKeepMax = 4 << 10 // an idle connection keeps no larger answer buffer
+
+// writeLoop is the writer. It ends when the connection is closing and everything queued before was written, or when the socket fails.
+func (c *Conn) writeLoop() {
+	for range c.wake {
+		b := c.srv.buffers.takeWrite()
+		again, over := true, false
+		for again && !over {
+			*b, again, over = c.round((*b)[:0])
+		}
+		c.srv.buffers.giveWrite(b)
+		if over {
+			return
+		}
+	}
+}
+
+// round collects what is to go out and writes it in one go.
+func (c *Conn) round(b []byte) (buf []byte, again, over bool) {
+	b, closing, cut := c.collect(b)
+	if cut {
+		return b, false, true
+	}
+	if !closing {
+		b, again = c.deliveries(b)
+		if c.beatDue.Swap(false) && len(b) == 0 {
+			b = amqp.AppendEmptyFrame(b)
+		}
+	}
+	if len(b) > 0 {
+		if _, err := c.nc.Write(b); err != nil {
+			c.Drop()
+			return b, false, true
+		}
+		c.lastWrite.Store(int64(c.now()))
+	}
+	if closing {
+		c.hangUp()
+	}
+	return b, again, closing
+}
+
+// hangUp ends our direction and gives the peer a little time to end its own.
+func (c *Conn) hangUp() {
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		w.CloseWrite()
+	}
+}
+
+// collect moves answers, dispositions and flows into b.
+func (c *Conn) collect(b []byte) (buf []byte, closing, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.settleAllLocked()
+		for i, f := range c.flowing {
+			c.flowing[i] = flowDue{}
+			c.sendFlowLocked(f.s, f.l)
+		}
+		c.flowing = c.flowing[:0]
+	}
+	b = append(b, c.out...)
+	if cap(c.out) > outKeepMax {
+		c.out = nil
+	}
+	c.out = c.out[:0]
+	c.roomLocked()
+	return b, c.closing, c.cut
+}
+
+// sendFlowLocked encodes a flow with the latest numbers. Fields as recorded: drain null and echo false on a link, all link fields null
+// on a session.
+func (c *Conn) sendFlowLocked(s *session, l *Link) {
+	if l != nil {
+		l.flowOwed = false
+	} else {
+		s.flowOwed = false
+	}
+	if s.ended.Load() || l != nil && l.state != linkAttached {
+		return
+	}
+	p := amqp.Flow{
+		NextIncomingID: amqp.Some(s.incomingID.Load()),
+		IncomingWindow: sessionWindow,
+		NextOutgoingID: s.outgoingID,
+		OutgoingWindow: s.outgoingWnd,
+		Echo:           amqp.Some(false),
+	}
+	switch {
+	case l == nil:
+	case l.ClientSends():
+		p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(l.delivered.Load())
+		p.LinkCredit, p.Available = amqp.Some(l.credit), amqp.Some(l.available)
+	default:
+		p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(l.count)
+		p.LinkCredit, p.Available = amqp.Some(l.creditLocked()), amqp.Some(uint32(0))
+		if l.drain {
+			p.Drain = amqp.Some(true)
+		}
+	}
+	c.appendLocked(s.channel, &p)
+}
+
+// deliveries lets the ready links fill b, each for a turn, until it is full. again: there is more to do at once.
+func (c *Conn) deliveries(b []byte) (buf []byte, again bool) {
+	o := &c.box
+	for len(b) < burstBytesMax {
+		l := c.nextReady(o)
+		if l == nil {
+			return b, c.owesAnswers()
+		}
+		o.b, o.limit = b, min(len(b)+turnBytesMax, burstBytesMax)
+		o.resume()
+		if o.Room() > 0 {
+			l.source.Fill(o)
+		}
+		b = o.b
+		if c.commit(l, o) {
+			l.tellDetached()
+		}
+		*o = Outbox{unsettled: o.unsettled[:0]} // the buffer is only lent, and the link may go
+	}
+	return b, true
+}
+
+func (c *Conn) owesAnswers() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out) > 0 || len(c.settling) > 0 || len(c.flowing) > 0
+}
+
+// nextReady takes the next link that has credit and window, and prepares the outbox for it.
+func (c *Conn) nextReady(o *Outbox) *Link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		l := c.ready.pop()
+		if l == nil || c.closing {
+			return nil
+		}
+		l.queued = false
+		if l.state != linkAttached {
+			continue
+		}
+		if l.creditLocked() == 0 && !l.rest.active() {
+			l.drainedLocked()
+			continue
+		}
+		if l.s.window == 0 {
+			l.blockLocked()
+			continue
+		}
+		*o = Outbox{l: l, credit: l.creditLocked(), window: l.s.window, frameMax: int(c.frameMax), nextID: l.s.nextID,
+			unsettled: o.unsettled}
+		l.filling = true
+		return l
+	}
+}
+
+// blockLocked parks a link until the session's window opens. One that became ready meanwhile is parked when its turn comes.
+func (l *Link) blockLocked() {
+	if !l.queued {
+		l.queued = true
+		l.s.blocked = append(l.s.blocked, l)
+	}
+}
+
+// drainedLocked answers a drain once nothing is left to send: the unused credit is consumed [2.6.7].
+func (l *Link) drainedLocked() {
+	if l.drain {
+		l.count = l.end
+		l.s.c.sendFlowLocked(l.s, l)
+		l.drain = false
+	}
+}
+
+// commit takes over what the outbox has put out for the link. It says whether the link went meanwhile and its end was left to us.
+func (c *Conn) commit(l *Link, o *Outbox) (gone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := l.s
+	l.filling = false
+	l.count += o.sent
+	s.nextID = o.nextID
+	s.outgoingID += o.frames
+	s.outgoingWnd -= o.frames
+	s.window -= min(s.window, o.frames) // the peer may have closed it while the turn lasted
+	for _, id := range o.unsettled {
+		c.unsettled.add(c, s, id)
+	}
+	switch {
+	case l.state != linkAttached:
+	case s.window == 0 && (l.rest.active() || l.creditLocked() > 0):
+		l.blockLocked()
+	case l.rest.active() || o.Room() == 0 && l.creditLocked() > 0: // also if credit or window came while the turn lasted
+		c.queueLocked(l)
+	case !l.queued: // a link that has another turn may yet find more to send
+		l.drainedLocked()
+	}
+	return l.leave
+}
+
+// unsettledList keeps the deliveries we sent unsettled, in the order they were sent. Most clients never settle them; like the service
+// (recorded) we do it for them after a minute. Guarded by Conn.mu.
+type unsettledList struct {
+	list  []unsettledDelivery
+	timer clock.Timer
+}
+
+type unsettledDelivery struct {
+	s  *session
+	id uint32
+	at time.Duration // Conn.now when it was sent
+}
+
+func (u *unsettledList) add(c *Conn, s *session, id uint32) {
+	if len(u.list) >= unsettledMax {
+		u.settle(c, u.list[0])
+		u.list = append(u.list[:0], u.list[1:]...)
+	}
+	u.list = append(u.list, unsettledDelivery{s, id, c.now()})
+	if len(u.list) == 1 {
+		if u.timer == nil {
+			u.timer = c.srv.o.Clock.AfterFunc(unsettledTime, c.settleOld)
+		} else {
+			u.timer.Reset(unsettledTime)
+		}
+	}
+}
+
+// remove forgets the session's deliveries first to last and counts them.
+func (u *unsettledList) remove(s *session, first, last uint32) (n int) {
+	kept := u.list[:0]
+	for _, d := range u.list {
+		if d.s == s && d.id-first <= last-first {
+			n++
+		} else {
+			kept = append(kept, d)
+		}
+	}
+	clear(u.list[len(kept):])
+	u.list = kept
+	return n
+}
+
+func (u *unsettledList) settle(c *Conn, d unsettledDelivery) {
+	if !d.s.ended.Load() && !c.closing {
+		c.appendLocked(d.s.channel, &amqp.Disposition{Role: amqp.RoleSender, First: d.id, Settled: amqp.Some(true), State: amqp.DeliveryState{Code: amqp.CodeReleased}})
+	}
+}
+
+func (u *unsettledList) stop() {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	u.list = nil
+}
+
+// settleOld runs on a timer.
+func (c *Conn) settleOld() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, now := &c.unsettled, c.now()
+	n := 0
+	for n < len(u.list) && now-u.list[n].at >= unsettledTime {
+		u.settle(c, u.list[n])
+		n++
+	}
+	u.list = append(u.list[:0], u.list[n:]...)
+	if len(u.list) > 0 && !c.closing {
+		u.timer.Reset(unsettledTime - (now - u.list[0].at))
+	}
+	c.signal()
+}
