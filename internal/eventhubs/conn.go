@@ -1,0 +1,318 @@
+package eventhubs
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evhub-dev/evhub/internal/amqp"
+	"github.com/evhub-dev/evhub/internal/amqpserver"
+	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/clock"
+	"github.com/evhub-dev/evhub/internal/hub"
+)
+
+// conn is one connection's container: its rights, and the links that rest on them.
+type conn struct {
+	svc  *Service
+	c    *amqpserver.Conn // immutable
+	log  *slog.Logger     // immutable
+	host string           // reader; the host the client dialled
+
+	replies []*replySource // reader: the client's receivers on $cbs and $management
+
+	mu        sync.Mutex
+	namespace string                // of the first token; "" before
+	grants    map[string]auth.Grant // by audience path: a renewed token replaces the one before
+	held      map[*hold]struct{}    // links that end when their token does
+	expiry    clock.Timer           // at the earliest end of a token that a link rests on
+	closed    bool
+}
+
+// hold is a link whose life depends on a right.
+type hold struct {
+	right auth.Right
+	path  string
+	end   func(*amqp.Error)
+}
+
+// Plain takes policy name and key as SASL PLAIN's user and password.
+func (c *conn) Plain(user, password string) bool {
+	grant, err := c.svc.o.Auth.Authenticate(auth.KindPlain, password, user, c.svc.o.Clock.Now())
+	if err == nil {
+		err = c.keep("", grant)
+	}
+	if err != nil {
+		c.log.Warn("SASL PLAIN refused", "remote", c.c.RemoteAddr(), "policy", user, "err", err)
+	}
+	return err == nil
+}
+
+// Open lets every client in: rights are asked for at each link.
+func (c *conn) Open(o *amqp.Open) *amqp.Error {
+	c.host = o.Hostname.Or("")
+	c.log.Debug("connection open", "remote", c.c.RemoteAddr(), "client", o.ContainerID, "agent", agent(o))
+	subject := hub.Subject{Op: hub.Connect, Partition: -1, Client: o.ContainerID}
+	if rules := c.svc.o.Hall.Rules(); rules != nil {
+		switch v := rules.Ask(&subject); v.Action {
+		case hub.Refuse, hub.Detach, hub.CloseConn, hub.Expire:
+			return c.fault(subject, v)
+		case hub.Drop, hub.Swallow: // there is nothing to withhold but the connection itself
+			c.c.Drop()
+		}
+	}
+	return nil
+}
+
+func agent(o *amqp.Open) string {
+	for _, key := range []string{"user-agent", "product"} {
+		if v, ok := o.Properties.Lookup(key); ok {
+			if s, ok := v.(string); ok {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// Attach finds what a link is for.
+func (c *conn) Attach(l *amqpserver.Link) {
+	a, ok := linkAddress(l)
+	switch {
+	case !ok:
+		l.Refuse(c.errorf(amqp.CondInvalidField, noSystem, "The link %.128q names no address to attach to.", l.Request().Name))
+	case a.node != "" && l.ClientSends():
+		c.attachRequests(l, a)
+	case a.node != "":
+		c.attachReplies(l, a)
+	case l.ClientSends():
+		c.attachSender(l, a)
+	default:
+		c.attachReceiver(l, a)
+	}
+}
+
+// linkAddress is the address on our side of the link: the target of a sending client, the source of a receiving one.
+func linkAddress(l *amqpserver.Link) (address, bool) {
+	r := l.Request()
+	var text amqp.Opt[string]
+	if l.ClientSends() {
+		if r.Target != nil {
+			text = r.Target.Address
+		}
+	} else if r.Source != nil {
+		text = r.Source.Address
+	}
+	if text.V == "" {
+		return address{}, false
+	}
+	return parseAddress(text.V), true
+}
+
+// Closed forgets the connection's rights.
+func (c *conn) Closed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	c.grants, c.held = nil, nil
+}
+
+var errOtherNamespace = errors.New("this connection is bound to another namespace by its first token")
+
+// keep adds a right, or renews it.
+func (c *conn) keep(audience string, g auth.Grant) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.namespace != "" && !strings.EqualFold(c.namespace, g.Namespace) {
+		return errOtherNamespace
+	}
+	c.namespace = g.Namespace
+	if c.grants == nil {
+		c.grants = make(map[string]auth.Grant)
+	}
+	now := c.svc.o.Clock.Now()
+	maps.DeleteFunc(c.grants, func(_ string, old auth.Grant) bool { return expired(old, now) })
+	if _, renewed := c.grants[audience]; !renewed && len(c.grants) >= grantsMax {
+		return errTooManyTokens
+	}
+	c.grants[audience] = g
+	c.armLocked(now)
+	return nil
+}
+
+const grantsMax = 4096 // audiences one connection may hold tokens for; an SDK holds one a link
+
+var errTooManyTokens = errors.New("too many tokens for different audiences on one connection")
+
+func expired(g auth.Grant, now time.Time) bool { return !g.Expires.IsZero() && !g.Expires.After(now) }
+
+// may looks for a right on a path. The principal is who it belongs to.
+func (c *conn) may(right auth.Right, path string) (g auth.Grant, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mayLocked(right, path, c.svc.o.Clock.Now())
+}
+
+func (c *conn) mayLocked(right auth.Right, path string, now time.Time) (auth.Grant, bool) {
+	for _, g := range c.grants {
+		if g.Allows(right, path, now) {
+			return g, true
+		}
+	}
+	return auth.Grant{}, false
+}
+
+// space is the namespace the connection is bound to, or nil.
+func (c *conn) space() *hub.Namespace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.namespace == "" {
+		return nil
+	}
+	return c.svc.o.Hall.Namespace(c.namespace)
+}
+
+// rest has the link end when the last token that gives it its right runs out. The returned function takes that back.
+func (c *conn) rest(h *hold) (forget func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = make(map[*hold]struct{})
+	}
+	if !c.closed {
+		c.held[h] = struct{}{}
+		c.armLocked(c.svc.o.Clock.Now())
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.held, h)
+	}
+}
+
+// armLocked sets the timer to the earliest end of any token, if a link rests on one.
+func (c *conn) armLocked(now time.Time) {
+	if c.closed || len(c.held) == 0 {
+		return
+	}
+	var first time.Time
+	for _, g := range c.grants {
+		if !g.Expires.IsZero() && (first.IsZero() || g.Expires.Before(first)) {
+			first = g.Expires
+		}
+	}
+	if first.IsZero() {
+		return
+	}
+	wait := max(first.Sub(now), 0)
+	if c.expiry == nil {
+		c.expiry = c.svc.o.Clock.AfterFunc(wait, c.endExpired)
+	} else {
+		c.expiry.Reset(wait)
+	}
+}
+
+// endExpired detaches the links whose right has run out.
+func (c *conn) endExpired() {
+	c.mu.Lock()
+	now := c.svc.o.Clock.Now()
+	var ended []*hold
+	for h := range c.held {
+		if _, ok := c.mayLocked(h.right, h.path, now); !ok {
+			ended = append(ended, h)
+			delete(c.held, h)
+		}
+	}
+	maps.DeleteFunc(c.grants, func(_ string, g auth.Grant) bool { return expired(g, now) })
+	c.armLocked(now)
+	c.mu.Unlock()
+	for _, h := range ended {
+		c.log.Info("link detached: its token expired and was not renewed", "remote", c.c.RemoteAddr(), "path", h.path)
+		h.end(c.errorf(amqp.CondUnauthorizedAccess, noSystem, "ExpiredToken: The token is expired. Put a new token to $cbs before the old one ends. Resource: '%s'.", h.path))
+	}
+}
+
+// fate is what a verdict of the rules can do to an operation. A nil function means that the action makes no sense here and lets it pass.
+type fate struct {
+	pass   func() // runs unless another action was taken
+	late   func() // in place of pass after a delay, on another goroutine; nil: pass
+	refuse func(*amqp.Error)
+	detach func(*amqp.Error) // nil: refuse
+	give   func()            // there will be no answer: free what the operation holds
+}
+
+// obey asks the rules about an operation and does what they say, after the delay they wish. It says whether the operation was let pass at
+// once. Without rules it is one atomic load.
+func (c *conn) obey(s hub.Subject, f fate) bool {
+	rules := c.svc.o.Hall.Rules()
+	if rules == nil {
+		if f.pass != nil {
+			f.pass()
+		}
+		return true
+	}
+	v := rules.Ask(&s)
+	if v.Delay > 0 {
+		if f.late != nil {
+			f.pass = f.late
+		}
+		c.svc.o.Clock.AfterFunc(v.Delay, func() { c.act(s, v, f) })
+		return false
+	}
+	return c.act(s, v, f)
+}
+
+// act does what a verdict says and tells whether that was to let the operation pass.
+func (c *conn) act(s hub.Subject, v hub.Verdict, f fate) bool {
+	if f.detach == nil {
+		f.detach = f.refuse
+	}
+	if f.give == nil {
+		f.give = func() {}
+	}
+	switch {
+	case v.Action == hub.Refuse && f.refuse != nil:
+		f.refuse(c.fault(s, v))
+	case v.Action == hub.Detach && f.detach != nil:
+		f.detach(c.fault(s, v))
+	case v.Action == hub.Expire && f.detach != nil:
+		f.detach(c.errorf(amqp.CondUnauthorizedAccess, noSystem, "ExpiredToken: The token is expired."))
+	case v.Action == hub.CloseConn:
+		c.c.Close(c.fault(s, v))
+		f.give()
+	case v.Action == hub.Drop:
+		c.c.Drop()
+		f.give()
+	case v.Action == hub.Swallow:
+		f.give()
+	default:
+		if f.pass != nil {
+			f.pass()
+		}
+		return true
+	}
+	return false
+}
+
+// fault is the error a verdict wishes.
+func (c *conn) fault(s hub.Subject, v hub.Verdict) *amqp.Error {
+	e := v.Err
+	if e == nil {
+		e = &hub.Error{Kind: hub.Busy, Text: "The request was terminated by a rule."}
+	}
+	system := noSystem
+	if s.Hub != "" {
+		system = s.Namespace + ":eventhub:" + s.Hub
+	}
+	err := c.refusal(e, system)
+	if v.Condition != "" {
+		err.Condition = amqp.Symbol(v.Condition)
+	}
+	return err
+}

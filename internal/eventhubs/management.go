@@ -1,0 +1,145 @@
+package eventhubs
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/evhub-dev/evhub/internal/amqp"
+	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/event"
+	"github.com/evhub-dev/evhub/internal/hub"
+)
+
+const (
+	typeHub       = "com.microsoft:eventhub"
+	typePartition = "com.microsoft:partition"
+)
+
+// read answers a request to $management: the properties of a hub or of a partition.
+func (c *conn) read(r *request) {
+	subject := hub.Subject{Op: hub.Manage, Hub: r.text("name"), Partition: -1, Client: c.c.ContainerID()}
+	c.obey(subject, fate{
+		pass:   func() { c.readNow(r) },
+		refuse: func(e *amqp.Error) { r.answer(ruledStatus(e)) },
+	})
+}
+
+func (c *conn) readNow(r *request) {
+	h, fail := c.managed(r)
+	if fail.code != 0 {
+		r.answer(fail)
+		return
+	}
+	if r.text("type") == typeHub {
+		r.answerRead(hubProperties(h))
+		return
+	}
+	p, err := h.Partition(r.text("partition"))
+	if err != nil {
+		e := c.refusal(err, systemOf(h, nil, ""))
+		r.answer(status{400, e.Description, e.Condition})
+		return
+	}
+	r.answerRead(partitionProperties(h, p))
+}
+
+// managed finds the hub that a request is about, if the client may know of it.
+func (c *conn) managed(r *request) (*hub.Hub, status) {
+	op, kind := r.text("operation"), r.text("type")
+	if op != "READ" || kind != typeHub && kind != typePartition {
+		e := c.errorf(amqp.CondNotImplemented, noSystem, "The operation '%.64s' on '%.64s' is not known at $management. It takes 'READ' on '%s' and '%s'.", op, kind, typeHub, typePartition)
+		return nil, status{501, e.Description, e.Condition}
+	}
+	name := auth.NormalizePath(r.text("name"))
+	space := c.spaceFor(r, name)
+	if space == nil {
+		e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
+		c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "hub", name)
+		return nil, status{401, e.Description, e.Condition}
+	}
+	h, err := space.Hub(name)
+	if err != nil {
+		c.log.Warn("read refused: unknown hub", "remote", c.c.RemoteAddr(), "hub", name, "err", err)
+		e := c.refusal(err, space.Name()+":eventhub:"+name)
+		return nil, status{404, e.Description, e.Condition}
+	}
+	return h, status{}
+}
+
+// spaceFor is the namespace in which the client may read the hub's properties: any right on the hub will do. It comes from $cbs or PLAIN;
+// only a client that did neither (.NET) is asked for a security_token, since others put all sorts of things there.
+func (c *conn) spaceFor(r *request, name string) *hub.Namespace {
+	if _, ok := c.may(0, name); ok {
+		return c.space()
+	}
+	if _, ok := c.may(0, name+"/"+nodeManagement); ok {
+		return c.space()
+	}
+	token := r.text("security_token")
+	if token == "" {
+		return nil
+	}
+	kind := auth.KindJWT
+	if auth.IsSAS(token) {
+		kind = auth.KindSAS
+	}
+	grant, err := c.svc.o.Auth.Authenticate(kind, token, name, c.svc.o.Clock.Now())
+	if err == nil {
+		err = c.keep(name, grant)
+	}
+	if err != nil {
+		e, _ := errors.AsType[*auth.Error](err)
+		if e == nil {
+			e = &auth.Error{Text: err.Error()}
+		}
+		c.log.Warn("security_token refused", "remote", c.c.RemoteAddr(), "policy", e.Principal, "reason", e.Text)
+		return nil
+	}
+	return c.space()
+}
+
+// answerRead sends properties. Application properties in the recorded order: operation, then status-code, and no description.
+func (r *request) answerRead(properties amqp.Map) {
+	r.reply(&amqp.Message{
+		ApplicationProperties: amqp.Map{{Key: "operation", Value: "READ"}, {Key: "status-code", Value: int32(200)}},
+		Value:                 properties,
+		HasValue:              true,
+	})
+}
+
+// hubProperties: keys, order and types as recorded. partition_ids must be an array; Go v2 fails without georeplication_factor.
+func hubProperties(h *hub.Hub) amqp.Map {
+	ids := make([]string, h.PartitionCount())
+	for i := range ids {
+		ids[i] = strconv.Itoa(i)
+	}
+	return amqp.Map{
+		{Key: "name", Value: h.Name()},
+		{Key: "type", Value: typeHub},
+		{Key: "created_at", Value: amqp.Timestamp(h.Created().UnixMilli())},
+		{Key: "partition_count", Value: int32(h.PartitionCount())},
+		{Key: "partition_ids", Value: amqp.StringArray(ids...)},
+		{Key: "georeplication_factor", Value: int32(1)},
+	}
+}
+
+// partitionProperties: keys, order and types as recorded; a partition never written to has -1, "-1" and the year one.
+func partitionProperties(h *hub.Hub, p *hub.Partition) amqp.Map {
+	s := p.State()
+	begin, at := s.First, s.Last.TimeMs
+	if s.Last.Offset < 0 {
+		s.Last.Seq, begin, at = -1, -1, event.TimeNever
+	}
+	return amqp.Map{
+		{Key: "name", Value: h.Name()},
+		{Key: "partition", Value: p.ID()},
+		{Key: "type", Value: typePartition},
+		{Key: "begin_sequence_number_epoch", Value: int32(-1)},
+		{Key: "begin_sequence_number", Value: begin},
+		{Key: "last_enqueued_sequence_number_epoch", Value: int32(-1)},
+		{Key: "last_enqueued_sequence_number", Value: s.Last.Seq},
+		{Key: "last_enqueued_offset", Value: strconv.FormatInt(s.Last.Offset, 10)},
+		{Key: "last_enqueued_time_utc", Value: amqp.Timestamp(at)},
+		{Key: "is_partition_empty", Value: s.Empty()},
+	}
+}
