@@ -1,0 +1,125 @@
+// Command evhub is a broker that the official Azure Event Hubs SDKs take for Azure, with the commands a developer needs beside it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evhub-dev/evhub/internal/broker"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from here on a second signal ends the process
+	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// app is what every command has at hand.
+type app struct {
+	invoked string // how the process was started, as argv[0]
+	begun   time.Time
+	in      io.Reader
+	out     io.Writer // for machines, and for what a command is for
+	errw    io.Writer // for people
+	getenv  func(string) string
+
+	parsed bool // flags and arguments are right: what fails now is not usage
+}
+
+// run is the whole program. args begins with the program's name. Done ends what waits; commands that only wait for it succeed then.
+func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, getenv func(string) string) int {
+	a := &app{invoked: args[0], begun: time.Now(), in: in, out: out, errw: errw, getenv: getenv}
+	root := a.root()
+	root.SetArgs(args[1:])
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.report(cmd, err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "evhub",
+		Short: "A broker that the Azure Event Hubs SDKs take for Azure",
+		Example: `  evhub serve
+  evhub send eh1 '{"Hello":"World!"}'
+  evhub receive eh1`,
+		SilenceErrors:     true, // report does it
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRun:  func(*cobra.Command, []string) { a.parsed = true },
+	}
+	root.AddCommand(a.serveCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
+		a.healthCommand(), a.versionCommand())
+	return root
+}
+
+// failure is an error with a way out.
+type failure struct {
+	text  string
+	hint  string // "" if there is nothing to add
+	usage bool   // the command line is to blame
+}
+
+func (f *failure) Error() string { return f.text }
+
+// badUsage blames the command line for what only the command itself can see.
+func badUsage(hint, format string, args ...any) error {
+	return &failure{text: fmt.Sprintf(format, args...), hint: hint, usage: true}
+}
+
+// takes refuses too few and too many arguments.
+func takes(low, high int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < low || len(args) > high {
+			return badUsage("", "%s: %s given; usage: %s", cmd.Name(), count(len(args), "argument"), cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// report says what cmd failed at and what may help, and gives the exit code.
+func (a *app) report(cmd *cobra.Command, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	text, hint, code := err.Error(), "", exitFailed
+	if f, ok := errors.AsType[*failure](err); ok {
+		hint = f.hint
+		if f.usage {
+			code = exitUsage
+		}
+	} else if e, ok := errors.AsType[*broker.Error](err); ok {
+		hint = e.Hint
+	} else if !a.parsed {
+		text = strings.Join(strings.Fields(text), " ") // cobra puts suggestions on lines of their own
+		hint, code = cmd.CommandPath()+" --help", exitUsage
+	}
+	fmt.Fprintf(a.errw, "evhub: %s\n", strings.ReplaceAll(text, "\n", "\n       "))
+	if hint != "" {
+		fmt.Fprintf(a.errw, "  hint: %s\n", hint)
+	}
+	return code
+}
+
+// note tells people what goes on.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintf(a.errw, "evhub: "+format+"\n", args...)
+}

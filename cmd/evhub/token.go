@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evhub-dev/evhub/internal/auth"
+)
+
+type signing struct {
+	connection
+	hub    string
+	policy string
+	key    string
+	ttl    time.Duration
+}
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make tokens for clients",
+		Args:  takes(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			return badUsage("evhub token sas --hub eh1", "say what kind of token")
+		},
+	}
+	cmd.AddCommand(a.tokenSASCommand())
+	return cmd
+}
+
+func (a *app) tokenSASCommand() *cobra.Command {
+	s := &signing{connection: connection{app: a}}
+	cmd := &cobra.Command{
+		Use:   "sas",
+		Short: "Print a shared access signature",
+		Long: `Print a shared access signature for one hub, or without --hub for the whole namespace. The key is that of --policy and --key, or of the
+connection string. Keys on a command line can be seen by other users of the machine; EVENTHUB_CONNECTION_STRING cannot.`,
+		Example: `  evhub token sas --hub eh1 --ttl 1h
+  evhub token sas --hub eh1 --policy app --key "$APP_KEY"
+  evhub token sas --hub eh1 --connection-string "$AZURE_CONNECTION_STRING"`,
+		Args: takes(0, 0),
+		RunE: func(*cobra.Command, []string) error { return s.run() },
+	}
+	s.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&s.hub, "hub", "", "`HUB` that the token opens; without it all of the namespace")
+	f.StringVar(&s.policy, "policy", "", "`NAME` of the policy that signs")
+	f.StringVar(&s.key, "key", "", "the policy's `KEY`")
+	f.DurationVar(&s.ttl, "ttl", time.Hour, "`TIME` until the token ends")
+	return cmd
+}
+
+func (s *signing) run() error {
+	if s.ttl < time.Second {
+		return badUsage("", "--ttl %s is less than a second", s.ttl)
+	}
+	if (s.policy == "") != (s.key == "") {
+		return badUsage("", "--policy and --key go together")
+	}
+	cs, err := s.string()
+	if err != nil {
+		return err
+	}
+	if s.policy != "" {
+		cs.KeyName, cs.Key = s.policy, s.key
+	} else if cs.Key == "" {
+		return badUsage("", "the connection string has a token in place of a key, and a token cannot sign another")
+	}
+	if s.hub == "" {
+		s.hub = cs.EntityPath
+	}
+	fmt.Fprintln(s.out, auth.SignSAS("sb://"+cs.Host+"/"+s.hub, cs.KeyName, cs.Key, time.Now().Add(s.ttl)))
+	return nil
+}

@@ -1,0 +1,211 @@
+// Package admin is the HTTP face for whoever runs the broker: /health for container health checks, /metrics for Prometheus, and an index.
+//
+// What its users need: a /health that says 200 only when a client would really be served, with the official emulator's JSON; metrics whose
+// number does not grow with traffic; and that no web page the developer happens to look at can use this port. What could break that, and
+// the rule that keeps it whole:
+//   - A request that came in on a loopback address must name a loopback host: a foreign name there is a DNS rebinding attack. A request
+//     with an Origin header comes from a web page and is refused wherever it came in.
+//   - /health and the index are open to everyone who can reach the port. They name no hub, policy or key.
+//   - /metrics is open on loopback. Elsewhere it wants a policy with Manage over its whole namespace, as HTTP Basic (policy name and key,
+//     what Prometheus calls basic_auth) or as "Authorization: SharedAccessSignature ...". The metrics cover all namespaces, so give
+//     Manage to operators only. A broker with the public development keys wants nothing, since anyone has those.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/clock"
+	"github.com/evhub-dev/evhub/internal/hub"
+)
+
+// Options are for New. Hall and Health are required.
+type Options struct {
+	Hall   *hub.Hall
+	Health func(context.Context) error // says why no client would be served; it has until the context ends
+
+	// Auth checks who asks for metrics from beyond loopback; nil: no one is asked.
+	Auth auth.Authenticator
+
+	// Metrics gets the hall's numbers, and may hold more from other rooms. nil: a set of its own
+	Metrics        *metrics.Set
+	Connections    func() (open int, accepted int64) // of the AMQP door; nil: not shown
+	MemoryBytesMax int64                             // budget for events
+	Version        string                            // of this build
+
+	Clock clock.Clock  // clock.System
+	Log   *slog.Logger // slog.DiscardHandler
+}
+
+// Admin answers HTTP requests. It is safe for concurrent use.
+type Admin struct {
+	o    Options
+	mux  *http.ServeMux
+	sick atomic.Bool // the last look at the broker's health found it unhealthy
+}
+
+// New makes an Admin. It starts nothing.
+func New(o Options) *Admin {
+	if o.Hall == nil || o.Health == nil {
+		panic("BUG: admin.Options without Hall or Health")
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Admin{o: o, mux: http.NewServeMux()}
+	o.Metrics.RegisterMetricsWriter(a.writeMetrics)
+	for pattern, serve := range a.routes() {
+		a.mux.Handle(pattern, a.wrap(serve))
+	}
+	return a
+}
+
+// handler answers, or gives an error for wrap to write. Where writing an answer fails the client has left, and no one is to be told.
+type handler func(http.ResponseWriter, *http.Request) error
+
+func (a *Admin) routes() map[string]handler {
+	return map[string]handler{
+		"GET /{$}":     a.index,
+		"GET /health":  a.health,
+		"GET /metrics": a.metrics,
+	}
+}
+
+// Server has time-outs that keep a slow or silent client from holding a connection for long. Its listeners are the caller's.
+func (a *Admin) Server() *http.Server {
+	return &http.Server{
+		Handler:           a,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ServeHTTP refuses what a web page could send, and passes on the rest.
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := checkSender(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+func checkSender(r *http.Request) error {
+	if len(r.Header.Values("Origin")) > 0 {
+		return refuse(http.StatusForbidden, "requests from web pages are refused: this one has an Origin header")
+	}
+	if onLoopback(r) && !isLoopbackHost(r.Host) {
+		return refuse(http.StatusForbidden, "the host %.100q is refused: on this address call it localhost, 127.0.0.1 or [::1]", r.Host)
+	}
+	return nil
+}
+
+// onLoopback tells whether the request came in on a loopback address, which only this machine can reach.
+func onLoopback(r *http.Request) bool {
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if addr == nil {
+		return false
+	}
+	at, err := netip.ParseAddrPort(addr.String())
+	return err == nil && at.Addr().Unmap().IsLoopback()
+}
+
+// isLoopbackHost does not look at the port, which may be forwarded from another.
+func isLoopbackHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip, err := netip.ParseAddr(name)
+	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(name, "localhost")
+}
+
+// refusal is an answer with a status other than 200.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+func (a *Admin) wrap(serve handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := serve(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+func (a *Admin) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*refusal](err)
+	if !ok {
+		a.o.Log.Error("admin request failed", "path", r.URL.Path, "err", err)
+		e = &refusal{http.StatusInternalServerError, "internal error; the broker's log has the cause"}
+	}
+	a.o.Log.Debug("admin request refused", "remote", r.RemoteAddr, "path", r.URL.Path, "status", e.status, "reason", e.text)
+	if e.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="evhub", charset="UTF-8"`)
+	}
+	http.Error(w, e.text, e.status)
+}
+
+func (a *Admin) index(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "evhub %s\n\n/health    is the broker serving clients?\n/metrics   numbers for Prometheus\n", a.o.Version)
+	return nil
+}
+
+// operator lets in who may see what concerns all namespaces.
+func (a *Admin) operator(r *http.Request) error {
+	if onLoopback(r) || a.o.Auth == nil {
+		return nil
+	}
+	grant, err := a.authenticate(r)
+	if err != nil {
+		return err
+	}
+	if !grant.Allows(auth.Manage, "", a.o.Clock.Now()) {
+		return refuse(http.StatusForbidden, "policy %.64q does not have the right Manage over its whole namespace", grant.Principal)
+	}
+	return nil
+}
+
+func (a *Admin) authenticate(r *http.Request) (auth.Grant, error) {
+	kind, token, audience := auth.KindSAS, r.Header.Get("Authorization"), ""
+	if name, key, ok := r.BasicAuth(); ok {
+		kind, token, audience = auth.KindPlain, key, name
+	} else if !auth.IsSAS(token) {
+		return auth.Grant{}, refuse(http.StatusUnauthorized, "beyond loopback this needs a policy with the right Manage, as HTTP Basic or as a shared access signature")
+	}
+	grant, err := a.o.Auth.Authenticate(kind, token, audience, a.o.Clock.Now())
+	if err != nil {
+		a.o.Log.Warn("admin request refused", "remote", r.RemoteAddr, "path", r.URL.Path, "reason", err)
+		return auth.Grant{}, refuse(http.StatusUnauthorized, "the credential is refused; the broker's log says why")
+	}
+	return grant, nil
+}

@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/evhub-dev/evhub/internal/config"
+)
+
+// The doors, by the names that the banner and the log give them.
+const (
+	AMQP  = "AMQP"
+	Admin = "ADMIN"
+)
+
+// door is one protocol's way in.
+type door struct {
+	name     string
+	flag     string // of the command line, that says where it listens
+	port     int    // default
+	mustBind bool   // else it steps aside where the default port is taken; one that was asked for must bind in any case
+	asked    func(config.Listeners) []string
+	serve    func(*Broker, net.Listener) error // until the listener is closed
+}
+
+// doors is the one list of them.
+func doors() []door {
+	return []door{
+		{AMQP, "--listen-amqp", 5672, true,
+			func(l config.Listeners) []string { return l.AMQP },
+			func(b *Broker, ln net.Listener) error { return b.engine.Serve(ln) }},
+		{Admin, "--listen-admin", 5300, true,
+			func(l config.Listeners) []string { return l.Admin },
+			func(b *Broker, ln net.Listener) error { return b.http.Serve(ln) }},
+	}
+}
+
+// addresses is where the door shall listen, and whether someone asked for that.
+func (d door) addresses(c *config.Config) (list []string, asked bool) {
+	if list := d.asked(c.Evhub.Listeners); len(list) > 0 {
+		return list, true
+	}
+	return []string{net.JoinHostPort(localhost, strconv.Itoa(d.port))}, false
+}
+
+// checkReach refuses to hand out the public keys' rights beyond this machine.
+func checkReach(o Options) error {
+	if o.Dev || len(o.Config.Evhub.Policies) > 0 {
+		return nil
+	}
+	for _, d := range doors() {
+		list, _ := d.addresses(o.Config)
+		for _, address := range list {
+			if host, _, err := net.SplitHostPort(address); err == nil && !isLoopback(host) {
+				return &Error{
+					Text: fmt.Sprintf("%s at %s can be reached from other machines, and the development keys are public", d.name, address),
+					Hint: "put policies of your own into the configuration (Evhub.Policies), or say --dev (EVHUB_DEV=1) to let everyone in",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isLoopback does not look up names: what they mean may change.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == localhost || err == nil && ip.Unmap().IsLoopback()
+}
+
+// bind opens the door's listeners.
+func (b *Broker) bind(ctx context.Context, d door) error {
+	addresses, asked := d.addresses(b.o.Config)
+	for _, address := range addresses {
+		list, err := listen(ctx, address)
+		if err == nil {
+			b.listeners[d.name] = append(b.listeners[d.name], list...)
+			continue
+		}
+		refused := d.refused(address, err)
+		if d.mustBind || asked {
+			return refused
+		}
+		b.log.Warn(refused.Error()+"; going on without it", "change", d.flag)
+	}
+	return nil
+}
+
+func (d door) refused(address string, err error) *Error {
+	hint := fmt.Sprintf("choose another place, or let the system choose a port: evhub serve %s 127.0.0.1:0", d.flag)
+	if isTaken(err) {
+		return &Error{Text: fmt.Sprintf("%s cannot listen on %s: the port is taken by another process", d.name, address), Hint: hint}
+	}
+	return &Error{Text: fmt.Sprintf("%s cannot listen on %s", d.name, address), Hint: hint, Err: cause(err)}
+}
+
+// Addresses are where a door listens. It is empty for one that stepped aside.
+func (b *Broker) Addresses(door string) []net.Addr {
+	var list []net.Addr
+	for _, ln := range b.listeners[door] {
+		list = append(list, ln.Addr())
+	}
+	return list
+}
+
+// Address is a host:port of the door that programs on this machine can dial, "" for one that stepped aside.
+func (b *Broker) Address(door string) string {
+	if list := b.listeners[door]; len(list) > 0 {
+		return dialable(list[0].Addr())
+	}
+	return ""
+}
+
+// dialable is loopback for a listener that is everywhere, which not every system takes as a destination.
+func dialable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil || !isEverywhere(host) {
+		return addr.String()
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// Host is Address for people: localhost where that reaches the door.
+func (b *Broker) Host(door string) string {
+	address := b.Address(door)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	for _, d := range doors() {
+		list, _ := d.addresses(b.o.Config)
+		host, _, err := net.SplitHostPort(list[0])
+		if d.name == door && err == nil && (host == localhost || isEverywhere(host)) {
+			return net.JoinHostPort(localhost, port)
+		}
+	}
+	return address
+}
