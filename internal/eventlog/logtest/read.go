@@ -23,7 +23,8 @@ func testReadBytes(s *scene) {
 	s.wantData(records, data...)
 	r := newReader(s.log)
 	var into eventlog.Records
-	for _, bytesMax := range []int{math.MinInt, -1, 0, 1, size - 1, size, 2*size - 1, 2 * size, 10*size + 1, 600 * size, n*size + 1, math.MaxInt} {
+	limits := []int{math.MinInt, -1, 0, 1, size - 1, size, 2*size - 1, 2 * size, 10*size + 1, 600 * size, n*size + 1, math.MaxInt}
+	for _, bytesMax := range limits {
 		for _, i := range []int{0, 1, 49, 50, n - 2, n - 1} {
 			s.ok(r.read(records[i].Seq, bytesMax, &into))
 			if got := len(into.List); got > max(1, bytesMax/size) || got > n-i {
