@@ -18,13 +18,13 @@ const module = "github.com/evhub-dev/evhub/"
 // other and meet in the hall, in engine and in broker.
 var rooms = map[string][]string{
 	"cmd/evhub":       {"internal/auth", "internal/broker", "internal/config", "internal/obs"},
-	"internal/broker": {"internal/admin", "internal/auth", "internal/clock", "internal/config", "internal/engine", "internal/hub", "internal/obs"},
+	"internal/broker": {"internal/admin", "internal/amqp", "internal/auth", "internal/clock", "internal/config", "internal/engine", "internal/hub", "internal/obs"},
 	"internal/engine": {"internal/amqpserver", "internal/auth", "internal/clock", "internal/eventhubs", "internal/eventlog", "internal/eventlog/memlog", "internal/hub"},
 
 	// doors
 	"internal/amqpserver": {"internal/amqp", "internal/clock"},
 	"internal/eventhubs":  {"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
-	"internal/admin":      {"internal/auth", "internal/clock", "internal/hub"},
+	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub"},
 
 	// hall
 	"internal/hub": {"internal/clock", "internal/eventlog"},

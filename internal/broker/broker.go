@@ -124,6 +124,7 @@ func newBroker(o Options) (*Broker, error) {
 		Retention:     ours.Retention,
 		ReadersMax:    ours.Limits.ReadersMax,
 		EventBytesMax: int(ours.Limits.EventBytesMax),
+		IdleTimeout:   ours.Limits.IdleTimeout,
 	})
 	if err != nil {
 		return nil, err
