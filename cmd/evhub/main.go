@@ -18,9 +18,20 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from here on a second signal ends the process
-	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+	os.Exit(run(interruptible(), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// interruptible gives a context that is done at the first signal. From then on a second one ends the process.
+func interruptible() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // for as long as the process lives
+		<-signals
+		signal.Stop(signals) // first, so that no signal after the context's end is swallowed
+		cancel()
+	}()
+	return ctx
 }
 
 // Exit codes.

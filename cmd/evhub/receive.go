@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -137,12 +138,19 @@ func (r *receiving) read(ctx context.Context, partitions []azeventhubs.Partition
 	}
 	next := merged(events)
 	if r.endless() {
-		next = func() (received, bool) { return <-live, true }
+		next = func() (received, bool) {
+			select {
+			case e := <-live:
+				return e, true
+			case <-ctx.Done():
+				return received{}, false
+			}
+		}
 	}
 	for r.count == 0 || n < r.count {
 		e, ok := next()
 		if !ok || e.err != nil {
-			return n, explain(e.err)
+			return n, explain(cmp.Or(ctx.Err(), e.err))
 		}
 		if err := r.print(e); err != nil {
 			return n, err

@@ -19,6 +19,7 @@ type Conn struct {
 	srv       *Server      // immutable
 	nc        net.Conn     // immutable
 	log       *slog.Logger // immutable
+	id        string       // immutable: our container id
 	container Container    // immutable once the reader runs
 
 	in       frameReader         // reader
@@ -68,6 +69,7 @@ func newConn(srv *Server, nc net.Conn) *Conn {
 		srv:      srv,
 		nc:       nc,
 		log:      srv.o.Log.With("conn", n),
+		id:       srv.o.ContainerID(),
 		sessions: make(map[uint16]*session),
 		born:     srv.o.Clock.Now(),
 		wake:     make(chan struct{}, 1),
@@ -154,7 +156,13 @@ func (c *Conn) signal() {
 // now is the time since the connection was accepted.
 func (c *Conn) now() time.Duration { return c.srv.o.Clock.Now().Sub(c.born) }
 
-func (c *Conn) noteRead() { c.lastRead.Store(int64(c.now())) }
+// noteRead runs on the reader after each read.
+func (c *Conn) noteRead() {
+	c.lastRead.Store(int64(c.now()))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deaf = c.closing
+}
 
 // run is the reader. It returns when the connection is over and its writer has ended.
 func (c *Conn) run() {
@@ -228,7 +236,6 @@ func (c *Conn) endBurst() error {
 		c.roomFor.Wait()
 	}
 	c.waiting = false
-	c.deaf = c.closing
 	if c.cut {
 		return net.ErrClosed
 	}
@@ -324,7 +331,7 @@ func (c *Conn) checkAlive() {
 	c.CloseAll(&amqp.Error{
 		Condition: amqp.CondConnectionForced,
 		Description: fmt.Sprintf("The connection was inactive for more than the allowed %d milliseconds and is closed by container '%s'.",
-			allowed.Milliseconds(), c.srv.o.ContainerID()),
+			allowed.Milliseconds(), c.id),
 	})
 	c.checkAliveIn(lingerTime)
 }
@@ -372,5 +379,3 @@ func (q *linkQueue) pop() *Link {
 	}
 	return l
 }
-
-func (q *linkQueue) empty() bool { return q.head == len(q.list) }

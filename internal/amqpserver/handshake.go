@@ -142,7 +142,7 @@ func (c *Conn) open() error {
 func (c *Conn) answerOpen(refused *amqp.Error) {
 	o := &c.srv.o
 	answer := amqp.Open{
-		ContainerID:  o.ContainerID(),
+		ContainerID:  c.id,
 		MaxFrameSize: amqp.Some(o.FrameBytesMax),
 		ChannelMax:   amqp.Some(o.ChannelMax),
 		IdleTimeOut:  amqp.Some(uint32(o.IdleTimeout / time.Millisecond)),

@@ -53,7 +53,7 @@ type frameReader struct {
 	nc       net.Conn
 	pool     *bufferPool
 	frameMax uint32
-	onRead   func()           // notes the time
+	onRead   func()           // runs after each read that brought something
 	small    []byte           // kept
 	large    *[readLarge]byte // borrowed, or nil
 	buf      []byte           // one of the two

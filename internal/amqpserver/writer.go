@@ -89,6 +89,12 @@ func (c *Conn) sendFlowLocked(s *session, l *Link) {
 	if s.ended.Load() || l != nil && l.state != linkAttached {
 		return
 	}
+	p := s.currentFlowLocked(l)
+	c.appendLocked(s.channel, &p)
+}
+
+// currentFlowLocked is a flow with the numbers as they are now, about the link or, if l is nil, about the session.
+func (s *session) currentFlowLocked(l *Link) amqp.Flow {
 	p := amqp.Flow{
 		NextIncomingID: amqp.Some(s.incomingID.Load()),
 		IncomingWindow: sessionWindow,
@@ -108,29 +114,36 @@ func (c *Conn) sendFlowLocked(s *session, l *Link) {
 			p.Drain = amqp.Some(true)
 		}
 	}
-	c.appendLocked(s.channel, &p)
+	return p
 }
 
 // deliveries lets the ready links fill b, each for a turn, until it is full. again: there is more to do at once.
 func (c *Conn) deliveries(b []byte) (buf []byte, again bool) {
 	o := &c.box
 	for len(b) < burstBytesMax {
+		o.b = b
 		l := c.nextReady(o)
+		if l != nil {
+			c.turn(l, o)
+		}
+		b = o.b
+		*o = Outbox{unsettled: o.unsettled[:0]} // the buffer is only lent, and the link may go
 		if l == nil {
 			return b, c.owesAnswers()
 		}
-		o.b, o.limit = b, min(len(b)+turnBytesMax, burstBytesMax)
-		o.resume()
-		if o.Room() > 0 {
-			l.source.Fill(o)
-		}
-		b = o.b
-		if c.commit(l, o) {
-			l.tellDetached()
-		}
-		*o = Outbox{unsettled: o.unsettled[:0]} // the buffer is only lent, and the link may go
 	}
 	return b, true
+}
+
+func (c *Conn) turn(l *Link, o *Outbox) {
+	o.limit = min(len(o.b)+turnBytesMax, burstBytesMax)
+	o.resume()
+	if o.Room() > 0 {
+		l.source.Fill(o)
+	}
+	if c.commit(l, o) {
+		l.tellDetached()
+	}
 }
 
 func (c *Conn) owesAnswers() bool {
@@ -153,14 +166,14 @@ func (c *Conn) nextReady(o *Outbox) *Link {
 			continue
 		}
 		if l.creditLocked() == 0 && !l.rest.active() {
-			l.drainedLocked()
+			l.drainedLocked(o)
 			continue
 		}
 		if l.s.window == 0 {
 			l.blockLocked()
 			continue
 		}
-		*o = Outbox{l: l, credit: l.creditLocked(), window: l.s.window, frameMax: int(c.frameMax), nextID: l.s.nextID,
+		*o = Outbox{b: o.b, l: l, credit: l.creditLocked(), window: l.s.window, frameMax: int(c.frameMax), nextID: l.s.nextID,
 			unsettled: o.unsettled}
 		l.filling = true
 		return l
@@ -175,11 +188,16 @@ func (l *Link) blockLocked() {
 	}
 }
 
-// drainedLocked answers a drain once nothing is left to send: the unused credit is consumed [2.6.7].
-func (l *Link) drainedLocked() {
+// drainedLocked answers a drain once nothing is left to send: the unused credit is consumed [2.6.7]. The flow goes right behind the link's
+// deliveries, in front of those of other links, since it counts all that were sent so far.
+func (l *Link) drainedLocked(o *Outbox) {
 	if l.drain {
-		l.count = l.end
-		l.s.c.sendFlowLocked(l.s, l)
+		if l.creditLocked() > 0 {
+			l.count = l.end
+		}
+		p := l.s.currentFlowLocked(l)
+		b, mark := amqp.BeginFrame(o.b, amqp.FrameAMQP, l.s.channel)
+		o.b = amqp.EndFrame(p.Append(b), mark)
 		l.drain = false
 	}
 }
@@ -205,7 +223,7 @@ func (c *Conn) commit(l *Link, o *Outbox) (gone bool) {
 	case l.rest.active() || o.Room() == 0 && l.creditLocked() > 0: // also if credit or window came while the turn lasted
 		c.queueLocked(l)
 	case !l.queued: // a link that has another turn may yet find more to send
-		l.drainedLocked()
+		l.drainedLocked(o)
 	}
 	return l.leave
 }

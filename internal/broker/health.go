@@ -37,7 +37,7 @@ func (b *Broker) partitionsHealth() error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d partitions take no events, because their logs have failed", failed)
+		return fmt.Errorf("%d partition(s) take no events, because their logs have failed", failed)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ var errBatchBody = errors.New("batch: the body of a batch must be data sections,
 // Key is the partition key of the batch, or nil.
 func (t *Batch) Key() []byte { return t.key }
 
-// Next gives the next message, or nil at the end.
+// Next gives the next message, or nil at the end. A message may be empty, which is not nil.
 func (t *Batch) Next() ([]byte, error) {
 	for len(t.rest) > 0 {
 		code, _, value, next, err := amqp.NextSection(t.rest)
@@ -64,9 +64,7 @@ func (t *Batch) Next() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
-		if len(message) > 0 {
-			return message, nil
-		}
+		return message, nil
 	}
 	return nil, nil
 }

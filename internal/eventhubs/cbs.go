@@ -51,7 +51,7 @@ func (r *request) answer(s status) {
 	r.reply(&amqp.Message{ApplicationProperties: props})
 }
 
-// take checks the token and keeps what it gives.
+// take accepts the token of a request.
 func (c *conn) take(r *request, audience string) status {
 	if op := r.text("operation"); op != "put-token" {
 		return status{400, fmt.Sprintf("The operation '%.64s' is not known at $cbs. It takes 'put-token'.", op), amqp.CondNotImplemented}
@@ -64,6 +64,11 @@ func (c *conn) take(r *request, audience string) status {
 	if r.text("type") == "jwt" && !auth.IsSAS(token) {
 		kind = auth.KindJWT
 	}
+	return c.accept(kind, token, audience)
+}
+
+// accept checks a token for an audience and keeps what it gives. The status is 202, or says why not.
+func (c *conn) accept(kind auth.Kind, token, audience string) status {
 	grant, err := c.svc.o.Auth.Authenticate(kind, token, audience, c.svc.o.Clock.Now())
 	if err != nil {
 		return c.refuseToken(err, audience)

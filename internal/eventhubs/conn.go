@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -166,6 +167,18 @@ func (c *conn) mayLocked(right auth.Right, path string, now time.Time) (auth.Gra
 		}
 	}
 	return auth.Grant{}, false
+}
+
+// policies names who the connection's tokens belong to, for the log.
+func (c *conn) policies() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for _, g := range c.grants {
+		names = append(names, g.Principal)
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ",")
 }
 
 // space is the namespace the connection is bound to, or nil.

@@ -1,7 +1,6 @@
 package eventhubs
 
 import (
-	"errors"
 	"strconv"
 
 	"github.com/evhub-dev/evhub/internal/amqp"
@@ -51,11 +50,9 @@ func (c *conn) managed(r *request) (*hub.Hub, status) {
 		return nil, status{501, e.Description, e.Condition}
 	}
 	name := auth.NormalizePath(r.text("name"))
-	space := c.spaceFor(r, name)
+	space, fail := c.spaceFor(r, name)
 	if space == nil {
-		e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
-		c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "hub", name)
-		return nil, status{401, e.Description, e.Condition}
+		return nil, fail
 	}
 	h, err := space.Hub(name)
 	if err != nil {
@@ -67,35 +64,29 @@ func (c *conn) managed(r *request) (*hub.Hub, status) {
 }
 
 // spaceFor is the namespace in which the client may read the hub's properties: any right on the hub will do. It comes from $cbs or PLAIN;
-// only a client that did neither (.NET) is asked for a security_token, since others put all sorts of things there.
-func (c *conn) spaceFor(r *request, name string) *hub.Namespace {
+// only a client that did neither (.NET, Java) is asked for a security_token, since others put all sorts of things there. It is taken or
+// refused as if it had been put to $cbs for the hub; the service's texts are the same.
+func (c *conn) spaceFor(r *request, name string) (*hub.Namespace, status) {
 	if _, ok := c.may(0, name); ok {
-		return c.space()
+		return c.space(), status{}
 	}
 	if _, ok := c.may(0, name+"/"+nodeManagement); ok {
-		return c.space()
+		return c.space(), status{}
 	}
 	token := r.text("security_token")
 	if token == "" {
-		return nil
+		e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
+		c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "policy", c.policies(), "hub", name)
+		return nil, status{401, e.Description, e.Condition}
 	}
 	kind := auth.KindJWT
 	if auth.IsSAS(token) {
 		kind = auth.KindSAS
 	}
-	grant, err := c.svc.o.Auth.Authenticate(kind, token, name, c.svc.o.Clock.Now())
-	if err == nil {
-		err = c.keep(name, grant)
+	if s := c.accept(kind, token, "sb://"+c.host+"/"+name); s.code != 202 {
+		return nil, s
 	}
-	if err != nil {
-		e, _ := errors.AsType[*auth.Error](err)
-		if e == nil {
-			e = &auth.Error{Text: err.Error()}
-		}
-		c.log.Warn("security_token refused", "remote", c.c.RemoteAddr(), "policy", e.Principal, "reason", e.Text)
-		return nil
-	}
-	return c.space()
+	return c.space(), status{}
 }
 
 // answerRead sends properties. Application properties in the recorded order: operation, then status-code, and no description.

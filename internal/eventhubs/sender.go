@@ -75,7 +75,8 @@ func (c *conn) invalidAddress() *amqp.Error {
 }
 
 func (c *conn) refuse(l *amqpserver.Link, a address, e *amqp.Error) {
-	c.log.Warn("attach refused", "remote", c.c.RemoteAddr(), "link", l.Request().Name, "address", a.path, "condition", e.Condition, "reason", e.Description)
+	c.log.Warn("attach refused", "remote", c.c.RemoteAddr(), "policy", c.policies(), "link", l.Request().Name, "address", a.path,
+		"condition", e.Condition, "reason", e.Description)
 	l.Refuse(e)
 }
 
