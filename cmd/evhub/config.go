@@ -74,8 +74,9 @@ func describeConfig(c *config.Config) string {
 		fmt.Fprintln(&s, "policies: none, so the public development keys open everything")
 	}
 	fmt.Fprintf(&s, "listen amqp %s, admin %s\n", listOr(c.Evhub.Listeners.AMQP, localHost), listOr(c.Evhub.Listeners.Admin, "localhost:5300"))
-	fmt.Fprintf(&s, "memory %s, event or batch %s, readers without epoch %s\n", bytesOr(c.Evhub.Memory, "1GiB"),
-		bytesOr(c.Evhub.Limits.EventBytesMax, "1MiB"), orDefault(c.Evhub.Limits.ReadersMax, "5"))
+	l := c.Evhub.Limits
+	fmt.Fprintf(&s, "memory %s, event or batch %s, readers without epoch %s, idle time-out %s\n", bytesOr(c.Evhub.Memory, "1GiB"),
+		bytesOr(l.EventBytesMax, "1MiB"), orDefault(l.ReadersMax, "5"), orDefault(l.IdleTimeout, "2m0s"))
 	fmt.Fprintf(&s, "log console %t, file %t\n", c.LogConsole, c.LogFile)
 	return s.String()
 }

@@ -53,7 +53,7 @@ type app struct {
 	parsed bool // flags and arguments are right: what fails now is not usage
 }
 
-// run is the whole program. args begins with the program's name. Done ends what waits; commands that only wait for it succeed then.
+// run is the whole program, and gives its exit code. args begins with the program's name. What waits ends when ctx is done.
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, getenv func(string) string) int {
 	a := &app{invoked: args[0], begun: time.Now(), in: in, out: out, errw: errw, getenv: getenv}
 	root := a.root()

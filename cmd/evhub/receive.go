@@ -127,25 +127,9 @@ func (r *receiving) read(ctx context.Context, partitions []azeventhubs.Partition
 	defer readers.Wait()
 	defer cancel()
 
-	events := make([]chan received, len(partitions))
-	live := make(chan received)
+	events, next := r.channels(ctx, len(partitions))
 	for i, p := range partitions {
-		events[i] = live
-		if !r.endless() {
-			events[i] = make(chan received)
-		}
 		readers.Go(func() { r.readPartition(ctx, p, events[i]) })
-	}
-	next := merged(events)
-	if r.endless() {
-		next = func() (received, bool) {
-			select {
-			case e := <-live:
-				return e, true
-			case <-ctx.Done():
-				return received{}, false
-			}
-		}
 	}
 	for r.count == 0 || n < r.count {
 		e, ok := next()
@@ -160,11 +144,40 @@ func (r *receiving) read(ctx context.Context, partitions []azeventhubs.Partition
 	return n, nil
 }
 
+// channels gives a channel to each partition and a function that takes the next event from them: as they come if that is endless, else
+// in the order of their times.
+func (r *receiving) channels(ctx context.Context, partitions int) ([]chan received, func() (received, bool)) {
+	events := make([]chan received, partitions)
+	if !r.endless() {
+		for i := range events {
+			events[i] = make(chan received)
+		}
+		return events, merged(events)
+	}
+	live := make(chan received)
+	for i := range events {
+		events[i] = live
+	}
+	return events, func() (received, bool) {
+		select {
+		case e := <-live:
+			return e, true
+		case <-ctx.Done():
+			return received{}, false
+		}
+	}
+}
+
 // received is an event, or why there are no more.
 type received struct {
 	partition string
 	*azeventhubs.ReceivedEventData
 	err error
+}
+
+// before compares times of arrival. A service that leaves them out has its events taken as they come.
+func (e received) before(other received) bool {
+	return e.EnqueuedTime != nil && other.EnqueuedTime != nil && e.EnqueuedTime.Before(*other.EnqueuedTime)
 }
 
 // merged gives the events of all channels in the order of their times. It needs the next event of every channel that is not closed, so
@@ -186,7 +199,7 @@ func merged(events []chan received) func() (received, bool) {
 			case heads[i].err != nil:
 				return heads[i], true
 			case heads[i].ReceivedEventData == nil:
-			case first < 0 || heads[i].EnqueuedTime.Before(*heads[first].EnqueuedTime):
+			case first < 0 || heads[i].before(heads[first]):
 				first = i
 			}
 		}

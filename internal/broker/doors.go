@@ -97,15 +97,6 @@ func (d door) refused(address string, err error) *Error {
 	return &Error{Text: fmt.Sprintf("%s cannot listen on %s", d.name, address), Hint: hint, Err: cause(err)}
 }
 
-// Addresses are where a door listens. It is empty for one that stepped aside.
-func (b *Broker) Addresses(door string) []net.Addr {
-	var list []net.Addr
-	for _, ln := range b.listeners[door] {
-		list = append(list, ln.Addr())
-	}
-	return list
-}
-
 // Address is a host:port of the door that programs on this machine can dial, "" for one that stepped aside.
 func (b *Broker) Address(door string) string {
 	if list := b.listeners[door]; len(list) > 0 {
