@@ -50,9 +50,12 @@ func (c *conn) managed(r *request) (*hub.Hub, status) {
 		return nil, status{501, e.Description, e.Condition}
 	}
 	name := auth.NormalizePath(r.text("name"))
-	space, fail := c.spaceFor(r, name)
-	if space == nil {
-		return nil, fail
+	if s := c.mayRead(r, name); s.code != 0 {
+		return nil, s
+	}
+	space := c.space()
+	if space == nil { // deleted
+		return nil, c.noRight(name)
 	}
 	h, err := space.Hub(name)
 	if err != nil {
@@ -63,30 +66,34 @@ func (c *conn) managed(r *request) (*hub.Hub, status) {
 	return h, status{}
 }
 
-// spaceFor is the namespace in which the client may read the hub's properties: any right on the hub will do. It comes from $cbs or PLAIN;
-// only a client that did neither (.NET, Java) is asked for a security_token, since others put all sorts of things there. It is taken or
-// refused as if it had been put to $cbs for the hub; the service's texts are the same.
-func (c *conn) spaceFor(r *request, name string) (*hub.Namespace, status) {
+// mayRead says why the client may not read a hub's properties, if so: any right on the hub will do. It comes from $cbs or PLAIN; only a
+// client that did neither (.NET, Java) is asked for a security_token, since others put all sorts of things there. That is taken or refused
+// as if it had been put to $cbs for the hub; the service's texts are the same.
+func (c *conn) mayRead(r *request, name string) status {
 	if _, ok := c.may(0, name); ok {
-		return c.space(), status{}
+		return status{}
 	}
 	if _, ok := c.may(0, name+"/"+nodeManagement); ok {
-		return c.space(), status{}
+		return status{}
 	}
 	token := r.text("security_token")
 	if token == "" {
-		e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
-		c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "policy", c.policies(), "hub", name)
-		return nil, status{401, e.Description, e.Condition}
+		return c.noRight(name)
 	}
 	kind := auth.KindJWT
 	if auth.IsSAS(token) {
 		kind = auth.KindSAS
 	}
 	if s := c.accept(kind, token, "sb://"+c.host+"/"+name); s.code != 202 {
-		return nil, s
+		return s
 	}
-	return c.space(), status{}
+	return status{}
+}
+
+func (c *conn) noRight(name string) status {
+	e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
+	c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "policy", c.policies(), "hub", name)
+	return status{401, e.Description, e.Condition}
 }
 
 // answerRead sends properties. Application properties in the recorded order: operation, then status-code, and no description.
