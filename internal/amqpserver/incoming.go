@@ -16,7 +16,7 @@ type assembly struct {
 	buf     []byte // kept between deliveries while it is small
 }
 
-const assemblyKeepMax = 64 << 10
+const assemblyKeepMax = 8 << 10 // what an idle link may hold
 
 // drop forgets the delivery and says how many bytes it held.
 func (a *assembly) drop() int {

@@ -273,16 +273,18 @@ func accepted(s amqp.DeliveryState) bool { return s.Code == amqp.CodeAccepted }
 
 // settleLocked encodes the link's settlements: nothing may overtake them any more.
 func (l *Link) settleLocked() {
+	c := l.s.c
 	for i := range l.settle {
 		n := &l.settle[i]
 		p := amqp.Disposition{Role: amqp.RoleReceiver, First: n.first, Settled: amqp.Some(true), State: n.state}
 		if n.last != n.first {
 			p.Last = amqp.Some(n.last)
 		}
-		l.s.c.appendLocked(l.s.channel, &p)
+		b, mark := amqp.BeginFrame(c.out, amqp.FrameAMQP, l.s.channel) // not appendLocked: on the way of an event p stays off the heap
+		c.out = amqp.EndFrame(p.Append(b), mark)
 		n.state = amqp.DeliveryState{}
 	}
-	l.s.c.ranges -= len(l.settle)
+	c.ranges -= len(l.settle)
 	l.settle = l.settle[:0]
 }
 

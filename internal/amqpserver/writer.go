@@ -89,12 +89,11 @@ func (c *Conn) sendFlowLocked(s *session, l *Link) {
 	if s.ended.Load() || l != nil && l.state != linkAttached {
 		return
 	}
-	p := s.currentFlowLocked(l)
-	c.appendLocked(s.channel, &p)
+	c.out = s.appendFlowLocked(c.out, l)
 }
 
-// currentFlowLocked is a flow with the numbers as they are now, about the link or, if l is nil, about the session.
-func (s *session) currentFlowLocked(l *Link) amqp.Flow {
+// appendFlowLocked encodes a flow with the numbers as they are now, about the link or, if l is nil, about the session.
+func (s *session) appendFlowLocked(b []byte, l *Link) []byte {
 	p := amqp.Flow{
 		NextIncomingID: amqp.Some(s.incomingID.Load()),
 		IncomingWindow: sessionWindow,
@@ -114,7 +113,8 @@ func (s *session) currentFlowLocked(l *Link) amqp.Flow {
 			p.Drain = amqp.Some(true)
 		}
 	}
-	return p
+	b, mark := amqp.BeginFrame(b, amqp.FrameAMQP, s.channel)
+	return amqp.EndFrame(p.Append(b), mark)
 }
 
 // deliveries lets the ready links fill b, each for a turn, until it is full. again: there is more to do at once.
@@ -195,9 +195,7 @@ func (l *Link) drainedLocked(o *Outbox) {
 		if l.creditLocked() > 0 {
 			l.count = l.end
 		}
-		p := l.s.currentFlowLocked(l)
-		b, mark := amqp.BeginFrame(o.b, amqp.FrameAMQP, l.s.channel)
-		o.b = amqp.EndFrame(p.Append(b), mark)
+		o.b = l.s.appendFlowLocked(o.b, l)
 		l.drain = false
 	}
 }

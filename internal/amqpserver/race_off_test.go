@@ -1,0 +1,5 @@
+//go:build !race
+
+package amqpserver
+
+const raceEnabled = false
