@@ -15,6 +15,7 @@ from pathlib import Path
 from runner import report
 from runner.broker import Broker, BrokerFailed, log_faults
 from runner.cases import Case, Stage, load, policy_name
+from runner.proxy import Proxy
 from runner.suites import SUITES, InstallFailed, Result, Run, Suite, install
 
 
@@ -83,8 +84,8 @@ def run_suite(
     stage = Stage(cases, list(suite.variants))
     directory = Path(tempfile.mkdtemp(prefix="evhub-conformance-run-"))
     try:
-        with Broker(evhub, stage.config(), directory) as broker:
-            runs = [Run(command, stage.plan(variant, broker.amqp), directory) for variant in suite.variants]
+        with Broker(evhub, stage.config(), directory) as broker, Proxy(broker.amqp) as proxy:
+            runs = [Run(command, stage.plan(variant, broker.amqp, proxy.control), directory) for variant in suite.variants]
             found = [{result.case: result for result in run.results()} for run in runs]
         log = broker.log()
         faults = log_faults(log, stage.secrets())

@@ -13,6 +13,7 @@ from typing import Any
 
 from azure.eventhub import EventData
 from azure.eventhub.exceptions import AuthenticationError, EventHubError
+from path import Path
 from sdk import SECONDS_MAX, Reader, Sdk
 
 EARLIEST = "-1"
@@ -40,15 +41,17 @@ def case(id: str) -> Callable:
 class Scene:
     """One case in one variant: a hub of its own, and clients for it."""
 
-    def __init__(self, sdk: Sdk, connection: str, plan: dict):
+    def __init__(self, sdk: Sdk, plan: dict, case: dict):
         self.sdk = sdk
-        self.id: str = plan["id"]
-        self.hub: str = plan["hub"]
-        self.partitions: list[str] = plan["partitions"]
-        self.groups: list[str] = plan["groups"]
-        self.credentials: dict[str, str] = plan["credentials"]
-        self.connection = connection
-        self.answer: dict = plan["answer"]
+        self.id: str = case["id"]
+        self.hub: str = case["hub"]
+        self.partitions: list[str] = case["partitions"]
+        self.groups: list[str] = case["groups"]
+        self.credentials: dict[str, str] = case["credentials"]
+        self.connection: str = plan["connectionString"]
+        self.idle_timeout_seconds: int = plan["idleTimeoutSeconds"]  # as the broker tells it; it waits twice as long
+        self.answer: dict = case["answer"]
+        self._proxy: str = plan["proxy"]
         self._lasting: Any = None  # the producer client of send
 
     def producer(self, **options: Any) -> Any:
@@ -84,6 +87,10 @@ class Scene:
             yield opened
         finally:
             await asyncio.gather(*(context.__aexit__(None, None, None) for context in contexts))
+
+    async def path(self) -> Path:
+        """A way to the broker that the case can break."""
+        return await Path.open(self._proxy, self.connection)
 
     async def send(self, bodies: list[str], partition: str = "0") -> None:
         """Sends events one by one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,16 +31,28 @@ class Sdk:
             return InThreads(EventHubConsumerClient.from_connection_string(connection, group, eventhub_name=hub, **options))
         return aio.EventHubConsumerClient.from_connection_string(connection, group, eventhub_name=hub, **options)
 
-    def callback(self, function: Any) -> Any:
-        """A function of the loop as the SDK wants it: blocking clients call from their own threads, the others await."""
+    def callback(self, function: Any, gate: threading.Event | asyncio.Event | None = None) -> Any:
+        """A function of the loop as the SDK wants it: blocking clients call from their own threads, the others await. The call returns
+        when the gate is open."""
         loop = asyncio.get_running_loop()
-        if self.blocking:
-            return lambda *args: loop.call_soon_threadsafe(function, *args)
 
-        async def call(*args: Any) -> None:
+        def call(*args: Any) -> None:
+            loop.call_soon_threadsafe(function, *args)
+            if gate:
+                gate.wait()
+
+        async def call_async(*args: Any) -> None:
             function(*args)
+            if gate:
+                await gate.wait()
 
-        return call
+        return call if self.blocking else call_async
+
+    def gate(self) -> threading.Event | asyncio.Event:
+        """One for callback, open."""
+        gate = threading.Event() if self.blocking else asyncio.Event()
+        gate.set()
+        return gate
 
 
 class InThreads:
@@ -74,9 +87,11 @@ class Reader:
         self.errors: list[Exception] = []
         self.closed: list[tuple[str, Any]] = []  # partitions that are no longer read, and why
         self._changed = asyncio.Event()
+        self._gate = sdk.gate()
+        self._positions = options["starting_position"] if isinstance(options.get("starting_position"), dict) else {}
         receive = client.receive_batch if batches else client.receive
         call = receive(
-            sdk.callback(self._arrived),
+            sdk.callback(self._arrived, self._gate),
             on_error=sdk.callback(self._failed),
             on_partition_close=sdk.callback(self._ended),
             **options,
@@ -91,6 +106,8 @@ class Reader:
         self.partitions += [context.partition_id] * len(events)
         self.contexts += [context] * len(events)
         self.batches.append(len(events))
+        if events:
+            self._positions[context.partition_id] = events[-1].offset
         self._changed.set()
 
     def _failed(self, _: Any, error: Exception) -> None:
@@ -108,11 +125,22 @@ class Reader:
     def of(self, partition: str) -> list[Any]:
         return [event for event, p in zip(self.events, self.partitions) if p == partition]
 
-    async def until(self, done: Any, what: str, seconds: float = SECONDS_MAX) -> None:
-        """Waits for a condition. An error of the SDK ends the wait, unless the condition is met by then."""
+    @property
+    def numbers(self) -> list[int]:
+        return [event.sequence_number for event in self.events]
+
+    def hold(self) -> None:
+        """From now on no call of the SDK's returns, until let_go."""
+        self._gate.clear()
+
+    def let_go(self) -> None:
+        self._gate.set()
+
+    async def until(self, done: Any, what: str, seconds: float = SECONDS_MAX, errors: bool = False) -> None:
+        """Waits for a condition. An error of the SDK ends the wait, unless errors are expected or the condition is met by then."""
         deadline = time.monotonic() + seconds
         while not done():
-            if self.errors:
+            if self.errors and not errors:
                 raise AssertionError(f"waiting for {what}, the SDK reported {self.errors[0]!r}") from self.errors[0]
             if self._receiving.done():
                 raise AssertionError(f"waiting for {what}, receive returned: {self._receiving}")
@@ -154,6 +182,7 @@ class Reader:
 
     async def close(self) -> None:
         """Closes the client, upon which a blocking receive must return; the other sleeps for up to 30 s more and wants to be cancelled."""
+        self.let_go()
         await self._client.close()
         if not self._blocking:
             self._receiving.cancel()

@@ -17,6 +17,7 @@ import properties  # noqa: F401
 import receiving  # noqa: F401
 import refusals  # noqa: F401
 import sending  # noqa: F401
+import trouble  # noqa: F401
 from harness import CASES, NotApplicable, Scene, watch_token_conditions
 from sdk import Sdk
 
@@ -36,7 +37,7 @@ async def main() -> None:
 
     async def run(case: dict) -> None:
         async with turn:
-            tell(case["id"], *await outcome(Scene(sdk, plan["connectionString"], case)))
+            tell(case["id"], *await outcome(Scene(sdk, plan, case)))
 
     await asyncio.gather(*(run(case) for case in plan["cases"] if case["id"] in CASES))
 

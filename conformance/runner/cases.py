@@ -17,6 +17,8 @@ LIST = Path(__file__).parent.parent / "cases.json"
 NAMESPACE = "conformance"
 NAMESPACE_POLICY = "conformance"
 
+IDLE_TIMEOUT_SECONDS = 10  # what the broker tells clients; it waits twice as long, more than a client is kept waiting for the processor
+
 FLAWS = ("wrong-key", "unknown-policy", "expired-token")
 
 
@@ -103,14 +105,16 @@ class Stage:
                 "NamespaceConfig": [{"Type": "EventHub", "Name": NAMESPACE, "Entities": entities}],
                 "LoggingConfig": {"Type": "Console"},
             },
-            "Evhub": {"Policies": policies},
+            "Evhub": {"Policies": policies, "Limits": {"IdleTimeout": f"{IDLE_TIMEOUT_SECONDS}s"}},
         }
 
-    def plan(self, variant: str, address: str) -> dict:
+    def plan(self, variant: str, address: str, proxy: str) -> dict:
         """What a suite is told: README.md has the fields."""
         return {
             "variant": variant,
             "connectionString": _connection_string(address, NAMESPACE_POLICY, self._namespace_key),
+            "idleTimeoutSeconds": IDLE_TIMEOUT_SECONDS,
+            "proxy": proxy,
             "cases": [
                 {
                     "id": case.id,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import python
+from . import javascript, python
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,6 +32,7 @@ class Suite:
 
 SUITES = {suite.name: suite for suite in (
     Suite("python", "azure-eventhub", "5.15.1", ("sync", "asyncio"), python.prepare),
+    Suite("javascript", javascript.PACKAGE, javascript.PINNED, ("node",), javascript.prepare),
 )}
 
 
