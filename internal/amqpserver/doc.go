@@ -23,7 +23,8 @@
 // # Order of what goes out
 //
 // One round of the writer puts out, in this order: answers in the order they were queued, dispositions, flows, deliveries. Dispositions
-// that must not be overtaken by an answer (a detach, an end) are encoded in front of it when that is queued.
+// that must not be overtaken by an answer (a detach, an end) are encoded in front of it when that is queued. The answer to a drain goes
+// right behind the link's last delivery.
 //
 // # Bounds
 //

@@ -3,6 +3,7 @@ package amqpserver
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,25 @@ func TestSilentClient(t *testing.T) {
 		synctest.Wait()
 		if n := w.srv.Stats().Open; n != 0 {
 			t.Errorf("%d connections open after the linger time", n)
+		}
+	})
+}
+
+// TestContainerID: the open and the close of one connection name the same container.
+func TestContainerID(t *testing.T) {
+	n := 0
+	play(t, Options{ContainerID: func() string { n++; return fmt.Sprint("gateway-", n) }}, func(t *testing.T, w *world) {
+		for i := range 2 {
+			c := w.dial()
+			c.write(pipelined(clientOpen))
+			id := c.last().(*amqp.Open).ContainerID
+			if want := fmt.Sprint("gateway-", i+1); id != want {
+				t.Errorf("open names %s, want %s", id, want)
+			}
+			time.Sleep(240 * time.Second)
+			if p := c.last().(*amqp.Close); !strings.Contains(p.Error.Description, "'"+id+"'") {
+				t.Errorf("close of %s says %q", id, p.Error.Description)
+			}
 		}
 	})
 }

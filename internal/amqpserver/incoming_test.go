@@ -59,6 +59,24 @@ func TestRecordedRefill(t *testing.T) {
 	})
 }
 
+// TestInitialDeliveryCount: credit is counted from where the client starts, and over the wrap.
+func TestInitialDeliveryCount(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		attach := attachSink("s", 0, "sink")
+		attach.InitialDeliveryCount = amqp.Some(uint32(1<<32 - 40))
+		c.send(on(0, attach))
+		c.want(on(0, sinkAnswer("s", 0, "sink")), on(0, creditFlow(0, 0, 0, 1<<32-40)))
+		for id := range uint32(toyRefill) {
+			c.send(on(0, transfer(0, id)))
+		}
+		if p, ok := c.last().(*amqp.Flow); !ok || p.DeliveryCount.V != 60 {
+			t.Errorf("after %d deliveries: %+v", toyRefill, p)
+		}
+	})
+}
+
 func TestAvailable(t *testing.T) {
 	toSink(t, "sink", func(t *testing.T, w *world, c *client, s *toySink) {
 		refill := func(from uint32) *amqp.Flow {

@@ -26,7 +26,7 @@ type Link struct {
 	source     Source        // same
 	limit      int           // same: bytes a delivery may have
 	open       atomic.Bool   // state is linkAttached; lets the reader look without mu
-	delivered  atomic.Uint32 // our delivery-count where the client sends: counted by the reader, shown by the writer
+	delivered  atomic.Uint32 // delivery-count where the client sends: counted by the reader, shown by the writer
 	overrun    uint32        // reader, once the link is open: deliveries still tolerated
 	sinceTopUp uint32        // reader
 	refill     uint32        // reader: deliveries after which credit is topped up
@@ -93,6 +93,7 @@ func (l *Link) AcceptSink(sink Sink, a Answer) bool {
 	}
 	l.sink, l.credit, l.refill, l.overrun = sink, a.Credit, a.Refill, a.Credit+overrunMax
 	l.limit = int(min(a.MessageBytes, 1<<31-1))
+	l.delivered.Store(l.request.InitialDeliveryCount.Or(0)) // the client counts from here [2.6.7]
 	l.acceptLocked(a)
 	c.oweFlowLocked(l.s, l)
 	c.signal()

@@ -93,8 +93,8 @@ func FuzzSequences(f *testing.F) {
 
 func TestRandomSequences(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(300) {
-		runModel(t, randomBytes(seed, 100+int(seed)*2))
+	for seed := range uint64(120) {
+		runModel(t, randomBytes(seed, 100+int(seed)*4))
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}

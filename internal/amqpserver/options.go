@@ -133,7 +133,8 @@ type Source interface {
 	// arranged that Link.Ready is called once there is more.
 	Fill(out *Outbox)
 
-	// Credit tells how many further deliveries the client asked for. It runs on the reader and must not block.
+	// Credit tells how many further deliveries the client asked for. It runs on the reader, or inside Link.AcceptSource for what was asked
+	// before that, perhaps while Fill runs, and must not block.
 	Credit(n uint32)
 
 	// Detached is called once, when the link is gone and the last Fill has returned.

@@ -234,6 +234,50 @@ func TestLinkNames(t *testing.T) {
 	})
 }
 
+// TestRecordedAttach is the answer to a client that receives from $cbs, byte for byte.
+func TestRecordedAttach(t *testing.T) {
+	const name = "0123456789abcdef0123456789abcdef0123"
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		attach := attachSource(name, 5, "pending")
+		attach.Target = targetOf("$cbs")
+		attach.Properties = amqp.Map{{Key: amqp.Symbol("com.microsoft:timeout"), Value: uint32(60)}}
+		attach.DesiredCapabilities = []amqp.Symbol{"com.microsoft:georeplication"}
+		c.send(on(0, attach))
+		c.wantNothing()
+		s := &toySource{k: w.toys.all[0], l: w.pending(name)}
+		s.l.AcceptSource(s, Answer{Source: sourceOf("$cbs"), MessageBytes: 1<<64 - 1})
+		c.wantBytes("00000071 02000000 005312c0640e a124" + fmt.Sprintf("%x", name) + "43 42 5000 5000 005328c0110b a10424636273 40404040404040404040" +
+			"005329c00d07 a10424636273 404040404040 40 40 43 80ffffffffffffffff 404040")
+	})
+}
+
+// TestWhatAContainerSees of a link and its connection.
+func TestWhatAContainerSees(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		c.attachSink("a", 0, "sink")
+		c.attachSource("b", 1, "source")
+		c.send(on(1, &clientBegin), on(1, attachSink("c", 0, "sink")))
+		c.got()
+		a, b, other, k := w.sink("a").l, w.source("b").l, w.sink("c").l, w.toys.conn()
+		if !a.SameSession(b) || a.SameSession(other) {
+			t.Error("SameSession is wrong")
+		}
+		if a.Conn() != k || k.ContainerID() != "client" || k.RemoteAddr() != (pipeAddr{}) {
+			t.Error("Conn is wrong")
+		}
+		if !a.ClientSends() || b.ClientSends() || a.Request().Name != "a" {
+			t.Error("the request is wrong")
+		}
+		if k.Log().Info("hello"); !w.logged("hello", "conn=1") {
+			t.Error("the connection's log does not say which connection it is")
+		}
+	})
+}
+
 func TestRefusedAttach(t *testing.T) {
 	const name = "0123456789abcdef0123456789abcdef0123" // 36 characters, as in the recording
 	t.Run("of a receiver", func(t *testing.T) {

@@ -155,7 +155,7 @@ const pumpFirstID = 1 << 24 // ids that all take the same number of bytes
 func dialPump(t testing.TB, srv *Server, attach *amqp.Attach) *pump {
 	server, nc := pipe(1 << 20)
 	srv.Go(server)
-	p := &pump{t: t, nc: nc, buf: make([]byte, 256<<10), id: pumpFirstID, acked: pumpFirstID}
+	p := &pump{t: t, nc: nc, buf: make([]byte, 80<<10), id: pumpFirstID, acked: pumpFirstID}
 	begin := clientBegin
 	begin.IncomingWindow = 1<<31 - 1
 	p.write(append(pipelined(clientOpen), encode(on(0, &begin), on(0, attach))...))
@@ -376,14 +376,14 @@ func testIdleMemory(t *testing.T) {
 		{"fresh sender", attachSink("in", 0, "sink"), func(*swift, *pump) {}},
 		{"fresh receiver", attachSource("out", 0, "source"), func(s *swift, p *pump) { p.grant() }},
 		{"busy sender", attachSink("in", 0, "sink"), func(s *swift, p *pump) {
-			p.deliver(10, 10, large)
+			p.deliver(1, 1, large)
 			p.write(encode(on(0, transferMore(0, p.id)).with(string(large)), on(0, &amqp.Transfer{Handle: 0}).with("end")))
 			p.take()
 			p.write(encode(heartbeat))
 		}},
 		{"busy receiver", attachSource("out", 0, "source"), func(s *swift, p *pump) {
-			s.make(10, 300_000)
-			p.receive(10)
+			s.make(1, 100_000)
+			p.receive(1)
 			s.make(0, 0)
 		}},
 	} {

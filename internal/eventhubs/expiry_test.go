@@ -148,6 +148,26 @@ func TestExpiryOfOneOfTwo(t *testing.T) {
 		if got := c.arrived(); len(got) != 2 {
 			t.Errorf("%d frames came at the end of the second token, want two detaches", len(got))
 		}
+		if n := r.loggedTimes("link detached"); n != 3 { // not for the link that went before
+			t.Errorf("%d links were ended, want 3", n)
+		}
+	})
+}
+
+// TestShorterToken: a token put over a longer one counts, the shorter one that it is.
+func TestShorterToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigOptions{})
+		c := r.dial()
+		cbs := c.pair(nodeCBS)
+		cbs.mustPut(hubURL, r.tokenUntil(signedHub1, "root", rootKey, time.Now().Add(2*time.Hour)))
+		c.attach(sending("hub1"))
+		cbs.mustPut(hubURL, r.tokenUntil(signedHub1, "root", rootKey, time.Now().Add(time.Hour)))
+		c.sleep(time.Hour)
+		if got := c.arrived(); len(got) != 1 || got[0].code != amqp.CodeDetach {
+			t.Errorf("at the shorter token's end: %v, want a detach", got)
+		}
 	})
 }
 

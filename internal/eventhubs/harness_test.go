@@ -112,10 +112,12 @@ func (r *rig) wantNoSecret() {
 	}
 }
 
-func (r *rig) logged(part string) bool {
+func (r *rig) logged(part string) bool { return r.loggedTimes(part) > 0 }
+
+func (r *rig) loggedTimes(part string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return bytes.Contains(r.log.Bytes(), []byte(part))
+	return bytes.Count(r.log.Bytes(), []byte(part))
 }
 
 func (r *rig) must(err error) {
@@ -519,9 +521,9 @@ func (l *link) wantAccepted(s amqp.DeliveryState) {
 func (l *link) receive() *amqp.Message {
 	l.c.t.Helper()
 	var t amqp.Transfer
-	payload, _ := l.c.want(amqp.CodeTransfer, &t)
-	if t.Handle != l.theirs {
-		l.c.t.Fatalf("a transfer on handle %d, want %d", t.Handle, l.theirs)
+	payload, f := l.c.want(amqp.CodeTransfer, &t)
+	if t.Handle != l.theirs || f.channel != l.frame.channel {
+		l.c.t.Fatalf("a transfer on channel %d, handle %d, want %d and %d", f.channel, t.Handle, l.frame.channel, l.theirs)
 	}
 	m, err := amqp.DecodeMessage(payload)
 	if err != nil {

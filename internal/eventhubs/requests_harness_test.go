@@ -42,9 +42,9 @@ func (p *pair) request(m *amqp.Message, settled bool) {
 // reply takes one: its transfer, and its payload.
 func (p *pair) reply() (t amqp.Transfer, payload []byte) {
 	p.recv.c.t.Helper()
-	payload, _ = p.recv.c.want(amqp.CodeTransfer, &t)
-	if t.Handle != p.recv.theirs {
-		p.recv.c.t.Fatalf("a reply on handle %d, want %d", t.Handle, p.recv.theirs)
+	payload, f := p.recv.c.want(amqp.CodeTransfer, &t)
+	if t.Handle != p.recv.theirs || f.channel != p.recv.frame.channel {
+		p.recv.c.t.Fatalf("a reply on channel %d, handle %d, want %d and %d", f.channel, t.Handle, p.recv.frame.channel, p.recv.theirs)
 	}
 	p.replies++
 	return t, payload

@@ -426,7 +426,7 @@ func TestRulesGiveBytesBack(t *testing.T) {
 	t.Parallel()
 	const size, bound = 1000, 4
 	for _, op := range []hub.Op{hub.Send, hub.Stored} {
-		for _, action := range []hub.Action{hub.Pass, hub.Refuse, hub.Swallow} {
+		for _, action := range []hub.Action{hub.Pass, hub.Refuse, hub.Swallow, hub.Detach} {
 			t.Run(fmt.Sprint(op, "/", action), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t, rigOptions{inflight: bound * size})
@@ -436,6 +436,11 @@ func TestRulesGiveBytesBack(t *testing.T) {
 					r.hall.SetRules(&script{op: op, v: hub.Verdict{Action: action}, times: -1})
 					for range 20 {
 						s.transfer(amqp.FormatMessage, false, event)
+						if action == hub.Detach {
+							c.wantDetach(s.theirs)
+							c.send(channel1, &amqp.Detach{Handle: s.handle, Closed: amqp.Some(true)})
+							s = c.attach(sending("hub1/Partitions/0"))
+						}
 					}
 					synctest.Wait()
 					held := &script{op: hub.Send, v: hub.Verdict{Delay: time.Hour}, times: -1}

@@ -133,6 +133,40 @@ func TestSettledSends(t *testing.T) {
 	}
 }
 
+// TestMixedBurst: in one burst, only those deliveries are answered that came unsettled.
+func TestMixedBurst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	c := r.root()
+	s := c.attach(sending("hub1/Partitions/0"))
+	first := c.ids[channel1]
+	var burst []byte
+	for i := range uint32(20) {
+		tr := amqp.Transfer{Handle: s.handle, DeliveryID: amqp.Some(first + i), DeliveryTag: []byte{1}, Settled: amqp.Some(i%2 == 1)}
+		burst = append(burst, encode(amqp.FrameAMQP, channel1, &tr, plain("hi"))...)
+	}
+	c.write(burst)
+	answered := make(map[uint32]bool)
+	for _, f := range c.fence() {
+		var d amqp.Disposition
+		if f.code != amqp.CodeDisposition {
+			t.Fatalf("a frame %v came", f.code)
+		}
+		c.decode(f, &d)
+		for id := d.First; id <= d.Last.Or(d.First); id++ {
+			answered[id-first] = true
+		}
+	}
+	for i := range uint32(20) {
+		if answered[i] != (i%2 == 0) {
+			t.Errorf("delivery %d: answered %t", i, answered[i])
+		}
+	}
+	if n := r.hub("ns1").PartitionAt(0).State().Next.Seq; n != 20 {
+		t.Errorf("%d events are stored, want 20", n)
+	}
+}
+
 // TestPipelinedSends: whatever a burst holds, each delivery gets its own outcome, once.
 func TestPipelinedSends(t *testing.T) {
 	t.Parallel()
