@@ -13,7 +13,8 @@ import (
 // recorded is what the service was recorded to answer, but for the container id, of which only the form was.
 const (
 	recordedHeaderSASL = "414d515003010000"
-	recordedOffer      = "0000003f02010000005340c03201e02f04b3000000074d5353424342530000000" + "5504c41494e00000009414e4f4e594d4f55530000000845585445524e414c"
+	recordedOffer      = "0000003f02010000005340c03201e02f04b3" +
+		"000000074d535342434253" + "00000005504c41494e" + "00000009414e4f4e594d4f5553" + "0000000845585445524e414c"
 	recordedWelcome    = "0000001a02010000005344c00d025000a00857656c636f6d6521"
 	recordedHeaderAMQP = "414d515000010000"
 	recordedOpen       = "0000004602000000005310c0390aa123" + "CONTAINER" + "407000010000601387700001d4c04040404040"
@@ -172,7 +173,8 @@ func TestOpenRefused(t *testing.T) {
 		w.toys.refuse = &amqp.Error{Condition: amqp.CondUnauthorizedAccess, Description: "not you"}
 		c := w.dial()
 		c.write(append(pipelined(clientOpen), encode(on(0, &clientBegin), on(0, attachSink("s", 0, "sink")))...))
-		c.want(header(amqp.ProtocolSASL), offered, welcome, header(amqp.ProtocolAMQP), on(0, w.openAnswer()), on(0, &amqp.Close{Error: w.toys.refuse}))
+		c.want(header(amqp.ProtocolSASL), offered, welcome, header(amqp.ProtocolAMQP), on(0, w.openAnswer()),
+			on(0, &amqp.Close{Error: w.toys.refuse}))
 		c.wantEOF()
 		if n := w.toys.all[0].attachs; n != 0 {
 			t.Errorf("%d links reached the container of a refused connection", n)

@@ -25,9 +25,11 @@ func TestMalformedBeforeOpen(t *testing.T) {
 		{"sasl: an AMQP frame", []frame{header(amqp.ProtocolSASL), on(0, &clientOpen)}, amqp.CondFramingError, false},
 		{"sasl: another SASL frame", []frame{header(amqp.ProtocolSASL), inSASL(&amqp.SASLOutcome{})}, amqp.CondFramingError, false},
 		{"sasl: garbage", []frame{header(amqp.ProtocolSASL), inSASL(rawPerformative("garbage"))}, amqp.CondFramingError, false},
-		{"sasl: init cut off", []frame{header(amqp.ProtocolSASL), inSASL(rawPerformative("\x00\x53\x41\xc0\x20\x03\xa3"))}, amqp.CondDecodeError, false},
+		{"sasl: init cut off", []frame{header(amqp.ProtocolSASL), inSASL(rawPerformative("\x00\x53\x41\xc0\x20\x03\xa3"))},
+			amqp.CondDecodeError, false},
 		{"sasl: no frame", []frame{header(amqp.ProtocolSASL), rawBytes([]byte("AMQP\x00\x01\x00\x00"))}, amqp.CondFramingError, false},
-		{"sasl twice", []frame{header(amqp.ProtocolSASL), inSASL(&amqp.SASLInit{Mechanism: "ANONYMOUS"}), header(amqp.ProtocolSASL)}, amqp.CondFramingError, false},
+		{"sasl twice", []frame{header(amqp.ProtocolSASL), inSASL(&amqp.SASLInit{Mechanism: "ANONYMOUS"}), header(amqp.ProtocolSASL)},
+			amqp.CondFramingError, false},
 		{"open: a begin", []frame{amqpHeader, on(0, &clientBegin)}, amqp.CondFramingError, true},
 		{"open: a SASL frame", []frame{amqpHeader, inSASL(&amqp.SASLInit{Mechanism: "ANONYMOUS"})}, amqp.CondFramingError, true},
 		{"open: garbage", []frame{amqpHeader, rawBody(0, 0xff, 0xff)}, amqp.CondFramingError, true},
@@ -84,7 +86,8 @@ func TestMalformed(t *testing.T) {
 		{"data offset 1", rawBytes([]byte("\x00\x00\x00\x08\x01\x00\x00\x00")), amqp.CondFramingError, "offset 1"},
 		{"data offset beyond the frame", rawBytes([]byte("\x00\x00\x00\x08\x03\x00\x00\x00")), amqp.CondFramingError, ""},
 		{"4 GiB", rawBytes([]byte("\xff\xff\xff\xff\x02\x00\x00\x00")), amqp.CondFramingError, "max-frame-size 65536"},
-		{"one byte too large", on(0, transfer(0, 0)).with(strings.Repeat("x", 65537-len(encode(on(0, transfer(0, 0)))))), amqp.CondFramingError, "65537 bytes"},
+		{"one byte too large", on(0, transfer(0, 0)).with(strings.Repeat("x", 65537-len(encode(on(0, transfer(0, 0)))))),
+			amqp.CondFramingError, "65537 bytes"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			play(t, Options{}, func(t *testing.T, w *world) {
@@ -169,8 +172,9 @@ func TestWritesWithoutReading(t *testing.T) {
 					synctest.Wait()
 				}
 				k.mu.Lock()
-				if len(k.out) > 2*pendingBytesMax || k.ranges > 2*settlementsMax || len(k.settling) > 8 || len(k.flowing) > pendingBytesMax/64 || k.unsettled.list != nil {
-					t.Errorf("pending after %d rounds: %d bytes, %d ranges of %d links, %d flows", round, len(k.out), k.ranges, len(k.settling), len(k.flowing))
+				if len(k.out) > 2*pendingBytesMax || k.ranges > 2*settlementsMax || len(k.settling) > 8 || len(k.flowing) > pendingBytesMax/64 {
+					t.Errorf("pending after %d rounds: %d bytes, %d ranges of %d links, %d flows",
+						round, len(k.out), k.ranges, len(k.settling), len(k.flowing))
 				}
 				k.mu.Unlock()
 				w.checkUnharmed()
@@ -186,6 +190,24 @@ func TestWritesWithoutReading(t *testing.T) {
 	}
 }
 
+// TestCutWhileCrowded: reader and writer both wait for a client that does not read, and both end when it is cut.
+func TestCutWhileCrowded(t *testing.T) {
+	toSink(t, "sink/reject", func(t *testing.T, w *world, c *client, s *toySink) {
+		c.nc.in.resize(100)
+		for id := uint32(0); c.nc.out.held() == 0; id += toyCredit {
+			for n := range uint32(toyCredit) {
+				c.send(on(0, transfer(0, id+n)))
+			}
+			synctest.Wait()
+		}
+		w.toys.conn().Drop()
+		synctest.Wait()
+		if n := w.srv.Stats().Open; n != 0 {
+			t.Errorf("%d connections open", n)
+		}
+	})
+}
+
 // TestEchoFlood: flows that ask for an answer become one answer while the client does not read.
 func TestEchoFlood(t *testing.T) {
 	play(t, Options{}, func(t *testing.T, w *world) {
@@ -193,7 +215,8 @@ func TestEchoFlood(t *testing.T) {
 		c.begin(0)
 		c.attachSource("r", 0, "source")
 		c.nc.in.resize(100)
-		flows := slices.Repeat(encode(on(0, &amqp.Flow{Echo: amqp.Some(true)}), on(0, &amqp.Flow{Handle: amqp.Some(uint32(0)), Echo: amqp.Some(true)})), 1000)
+		both := encode(on(0, &amqp.Flow{Echo: amqp.Some(true)}), on(0, &amqp.Flow{Handle: amqp.Some(uint32(0)), Echo: amqp.Some(true)}))
+		flows := slices.Repeat(both, 1000)
 		for range 100 {
 			c.write(flows)
 			synctest.Wait()
@@ -340,9 +363,11 @@ func TestLinksTakeTurns(t *testing.T) {
 // TestChurn opens a thousand connections that do a little of everything and are dropped at a random point of it, while settlements, events
 // and closes come from other goroutines.
 func TestChurn(t *testing.T) {
-	script := append(pipelined(clientOpen), encode(on(0, &clientBegin), on(0, attachSink("s", 0, "sink/never")), on(0, attachSource("r", 1, "source/unsettled")),
-		on(0, credit(1, 0, 1000)), on(0, transferMore(0, 0)).with("begun"), on(0, &amqp.Transfer{Handle: 0}).with("ended"), on(0, transfer(0, 1)),
-		on(0, transferMore(0, 2)).with("never ended"), on(0, settles(0, 0, false, amqp.Accepted())), on(1, &clientBegin), on(1, attachSink("t", 0, "sink")),
+	script := append(pipelined(clientOpen), encode(on(0, &clientBegin),
+		on(0, attachSink("s", 0, "sink/never")), on(0, attachSource("r", 1, "source/unsettled")), on(0, credit(1, 0, 1000)),
+		on(0, transferMore(0, 0)).with("begun"), on(0, &amqp.Transfer{Handle: 0}).with("ended"), on(0, transfer(0, 1)),
+		on(0, transferMore(0, 2)).with("never ended"), on(0, settles(0, 0, false, amqp.Accepted())),
+		on(1, &clientBegin), on(1, attachSink("t", 0, "sink")),
 		on(1, transfer(0, 0)), on(0, detached(1, nil)), on(1, &amqp.End{}), on(0, &amqp.Close{}))...)
 	play(t, Options{}, func(t *testing.T, w *world) {
 		for i := range 1000 {
@@ -396,7 +421,7 @@ func (h *toyHandler) stir(rng *rand.Rand) {
 	switch rng.IntN(12) {
 	case 0, 1, 2, 3:
 		if sink != nil {
-			sink.settle(accepted1)
+			sink.settle(taken)
 		}
 	case 4, 5, 6, 7:
 		if source != nil {

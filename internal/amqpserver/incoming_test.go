@@ -100,6 +100,7 @@ func TestAvailable(t *testing.T) {
 }
 
 func TestDeliveryInSeveralFrames(t *testing.T) {
+	large := strings.Repeat("0123456789abcdef", 65536)
 	cont := func(more bool) *amqp.Transfer { return &amqp.Transfer{Handle: 0, More: more} }
 	repeated := func(more bool) *amqp.Transfer { // Python repeats the first frame's fields
 		p := transfer(0, 5)
@@ -117,12 +118,13 @@ func TestDeliveryInSeveralFrames(t *testing.T) {
 		settled bool
 	}{
 		{"two", []frame{on(0, transferMore(0, 5)).with("ab"), on(0, cont(false)).with("cd")}, "abcd", false},
-		{"ids repeated", []frame{on(0, repeated(true)).with("ab"), on(0, repeated(true)).with("cd"), on(0, repeated(false)).with("ef")}, "abcdef", false},
+		{"ids repeated", []frame{
+			on(0, repeated(true)).with("ab"), on(0, repeated(true)).with("cd"), on(0, repeated(false)).with("ef")}, "abcdef", false},
 		{"empty last", []frame{on(0, transferMore(0, 5)).with("ab"), on(0, cont(true)).with("cd"), on(0, cont(false))}, "abcd", false},
 		{"heartbeats between", []frame{on(0, transferMore(0, 5)).with("ab"), heartbeat, heartbeat, on(0, cont(false)).with("cd")}, "abcd", false},
 		{"settled by the last", []frame{on(0, transferMore(0, 5)).with("ab"), on(0, settledLast).with("cd")}, "abcd", true},
 		{"settled by the first", []frame{on(0, settledFirst).with("ab"), on(0, cont(false)).with("cd")}, "abcd", true},
-		{"1 MiB", inFrames(transferMore(0, 5), strings.Repeat("0123456789abcdef", 65536), 60_000), strings.Repeat("0123456789abcdef", 65536), false},
+		{"1 MiB", inFrames(transferMore(0, 5), large, 60_000), large, false},
 	}
 	for _, row := range rows {
 		for _, way := range []string{"in one write", "frame by frame"} {
@@ -205,10 +207,12 @@ func TestBreaches(t *testing.T) {
 		want   amqp.Symbol
 		text   string
 	}{
-		{"interleaved", []frame{on(0, transferMore(0, 8)).with("x"), on(0, transfer(0, 9)).with("y")}, amqp.CondIllegalState, "delivery 9 came before delivery 8"},
+		{"interleaved", []frame{on(0, transferMore(0, 8)).with("x"), on(0, transfer(0, 9)).with("y")}, amqp.CondIllegalState,
+			"delivery 9 came before delivery 8"},
 		{"no id", []frame{on(0, noID)}, amqp.CondInvalidField, "no delivery-id"},
 		{"to a receiver", []frame{on(0, transfer(1, 0))}, amqp.CondNotAllowed, "whose receiver you are"},
-		{"too much unfinished", inFrames(transferMore(2, 0), strings.Repeat("x", partialBytesMax+1), 65000), amqp.CondResourceLimitExceeded, "16777216 bytes"},
+		{"too much unfinished", inFrames(transferMore(2, 0), strings.Repeat("x", partialBytesMax+1), 65000),
+			amqp.CondResourceLimitExceeded, "16777216 bytes"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			toSink(t, "sink", func(t *testing.T, w *world, c *client, s *toySink) {
@@ -277,7 +281,6 @@ func TestOversize(t *testing.T) {
 					c.send(f)
 				}
 				c.send(on(0, transfer(0, 1)).with("the link stays"))
-				busy := amqp.Rejected(&amqp.Error{Condition: amqp.CondServerBusy, Description: "busy"})
 				got := c.got()
 				c.same(bodies(got, amqp.CodeDisposition), on(0, outcome(0, 0, busy)), on(0, outcome(1, 1, busy)))
 				s.want(t, fmt.Sprintf("oversize %d", total), "the link stays")
@@ -311,31 +314,31 @@ func bodies(frames []frame, code amqp.Code) (list []frame) {
 
 // TestSettlements: what is settled in time leaves as few ranges, but a range never spans a gap, an outcome, or another link.
 func TestSettlements(t *testing.T) {
-	busy := amqp.Rejected(&amqp.Error{Condition: amqp.CondServerBusy, Description: "busy"})
 	rows := []struct {
 		name   string
 		settle func(a, b *toySink)
 		want   []frame
 	}{
-		{"a burst", func(a, b *toySink) { a.settle(accepted1) }, []frame{on(0, settled(0, 3))}},
-		{"one by one", func(a, b *toySink) { settleEach(a, accepted1, 0, 1, 2, 3) }, []frame{on(0, settled(0, 3))}},
-		{"a gap", func(a, b *toySink) { settleEach(a, accepted1, 0, 1, 3) }, []frame{on(0, settled(0, 1)), on(0, settled(3, 3))}},
-		{"the gap closes late", func(a, b *toySink) { settleEach(a, accepted1, 0, 2, 1) },
+		{"a burst", func(a, b *toySink) { a.settle(taken) }, []frame{on(0, settled(0, 3))}},
+		{"one by one", func(a, b *toySink) { settleEach(a, taken, 0, 1, 2, 3) }, []frame{on(0, settled(0, 3))}},
+		{"a gap", func(a, b *toySink) { settleEach(a, taken, 0, 1, 3) }, []frame{on(0, settled(0, 1)), on(0, settled(3, 3))}},
+		{"the gap closes late", func(a, b *toySink) { settleEach(a, taken, 0, 2, 1) },
 			[]frame{on(0, settled(0, 0)), on(0, settled(2, 2)), on(0, settled(1, 1))}},
-		{"backwards", func(a, b *toySink) { settleEach(a, accepted1, 1, 0) }, []frame{on(0, settled(1, 1)), on(0, settled(0, 0))}},
+		{"backwards", func(a, b *toySink) { settleEach(a, taken, 1, 0) }, []frame{on(0, settled(1, 1)), on(0, settled(0, 0))}},
 		{"another outcome between", func(a, b *toySink) {
-			a.settleOne(0, accepted1)
+			a.settleOne(0, taken)
 			a.settleOne(1, busy)
-			a.settleOne(2, accepted1)
+			a.settleOne(2, taken)
 		}, []frame{on(0, settled(0, 0)), on(0, outcome(1, 1, busy)), on(0, settled(2, 2))}},
 		{"two links", func(a, b *toySink) {
-			a.settleOne(3, accepted1)
-			b.settleOne(4, accepted1)
-			b.settleOne(5, accepted1)
+			a.settleOne(3, taken)
+			b.settleOne(4, taken)
+			b.settleOne(5, taken)
 		}, []frame{on(0, settled(3, 3)), on(0, settled(4, 5))}},
-		{"rejected ones stay apart", func(a, b *toySink) { settleEach(a, busy, 0, 1) }, []frame{on(0, outcome(0, 0, busy)), on(0, outcome(1, 1, busy))}},
+		{"rejected ones stay apart", func(a, b *toySink) { settleEach(a, busy, 0, 1) },
+			[]frame{on(0, outcome(0, 0, busy)), on(0, outcome(1, 1, busy))}},
 		{"range and one", func(a, b *toySink) {
-			settleEach(a, accepted1, 0, 1, 2)
+			settleEach(a, taken, 0, 1, 2)
 			a.settle(busy)
 		}, []frame{on(0, settled(0, 2)), on(0, outcome(3, 3, busy))}},
 	}
@@ -459,8 +462,7 @@ func TestSessionFlow(t *testing.T) {
 				}
 				for _, p := range bodiesOf[*amqp.Flow](c.got()) {
 					window = int(p.NextIncomingID.V+p.IncomingWindow) - frames
-					want := &amqp.Flow{NextIncomingID: p.NextIncomingID, IncomingWindow: 5000, NextOutgoingID: 1, OutgoingWindow: 5000, Echo: amqp.Some(false)}
-					c.same([]frame{on(0, p)}, on(0, want))
+					c.same([]frame{on(0, p)}, on(0, ourFlow(p.NextIncomingID.V, 0)))
 				}
 			}
 		}
@@ -489,13 +491,13 @@ func TestInflightBound(t *testing.T) {
 		}
 		for !done {
 			was := len(s.all)
-			s.settle(accepted1)
+			s.settle(taken)
 			synctest.Wait()
 			if len(s.all) == was && !done {
 				t.Fatalf("the reader did not go on after %d deliveries", was)
 			}
 		}
-		s.settle(accepted1)
+		s.settle(taken)
 		if c.got(); len(s.all) != 100 {
 			t.Errorf("%d of 100 deliveries came", len(s.all))
 		}

@@ -117,7 +117,7 @@ func runModel(t *testing.T, data []byte) {
 				t.Logf("what happened:\n%s", m.history.String())
 			}
 		}()
-		m.c = w.openWith(amqp.Open{ContainerID: "model", MaxFrameSize: amqp.Some(uint32(512))})
+		m.c = w.openWith(framesOf(512))
 		for len(m.data) > 0 && !m.closed && !t.Failed() {
 			m.step()
 		}
@@ -248,7 +248,7 @@ func (m *model) aloneWithSink(s *modelSession, l *modelLink) {
 	switch m.pick(8) {
 	case 0, 1:
 		m.note("sink %s settles", l.name)
-		l.sink.settle(accepted1)
+		l.sink.settle(taken)
 	case 2:
 		m.anyLink(s, l)
 	case 3:
@@ -365,8 +365,8 @@ func (m *model) flow(s *modelSession) *amqp.Flow {
 	seen := max(0, s.frames-late)
 	s.window = seen + n
 	s.windowMax = max(s.windowMax, s.window)
-	return &amqp.Flow{NextIncomingID: amqp.Some(uint32(baseOutgoing + seen)), IncomingWindow: uint32(n), NextOutgoingID: uint32(baseIncoming + s.sentFrames),
-		OutgoingWindow: uint32(m.pick(256)), Echo: amqp.Some(m.pick(4) == 0)}
+	return &amqp.Flow{NextIncomingID: amqp.Some(uint32(baseOutgoing + seen)), IncomingWindow: uint32(n),
+		NextOutgoingID: uint32(baseIncoming + s.sentFrames), OutgoingWindow: uint32(m.pick(256)), Echo: amqp.Some(m.pick(4) == 0)}
 }
 
 func (m *model) linkFlow(s *modelSession, l *modelLink, drain bool) {
@@ -421,7 +421,8 @@ func (m *model) creditFlow(s *modelSession, l *modelLink, drain bool) *amqp.Flow
 	seen := max(0, l.count-late)
 	l.credit = seen + min(n, creditMax)
 	l.creditMax = max(l.creditMax, l.credit)
-	p.Handle, p.DeliveryCount, p.LinkCredit, p.Drain = amqp.Some(l.handle), amqp.Some(uint32(baseCount+seen)), amqp.Some(uint32(n)), amqp.Some(drain)
+	p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(uint32(baseCount+seen))
+	p.LinkCredit, p.Drain = amqp.Some(uint32(n)), amqp.Some(drain)
 	return p
 }
 

@@ -52,6 +52,9 @@ func TestCreditIsObeyed(t *testing.T) {
 		c.wantNothing()
 		c.send(on(0, credit(0, 0, 3)))
 		c.want(deliveries(0, 0, 0, 3)...)
+		if s.creditLeft != 0 {
+			t.Errorf("the outbox says that %d more are wanted", s.creditLeft)
+		}
 		c.send(on(0, credit(0, 0, 5))) // said before it saw the first three
 		c.want(deliveries(0, 3, 3, 2)...)
 		c.send(on(0, credit(0, 5, 0)), on(0, credit(0, 5, 0)), on(0, credit(0, 3, 2))) // none, and no answer either
@@ -183,7 +186,7 @@ func TestSplit(t *testing.T) {
 			t.Run(fmt.Sprintf("%d bytes, window %d", frameMax, windowSize), func(t *testing.T) {
 				b := clientBegin
 				b.IncomingWindow = windowSize
-				fromSource(t, Options{}, amqp.Open{ContainerID: "c", MaxFrameSize: amqp.Some(uint32(frameMax))}, b, func(t *testing.T, w *world, c *client, s *toySource) {
+				fromSource(t, Options{}, framesOf(frameMax), b, func(t *testing.T, w *world, c *client, s *toySource) {
 					flow := credit(0, 0, 2)
 					flow.IncomingWindow = windowSize
 					c.send(on(0, flow))
@@ -226,7 +229,7 @@ func split(message string, frameMax int) (frames []frame) {
 
 // TestFrameJustFull: a message that fits exactly is one frame.
 func TestFrameJustFull(t *testing.T) {
-	fromSource(t, Options{}, amqp.Open{ContainerID: "c", MaxFrameSize: amqp.Some(uint32(512))}, clientBegin, func(t *testing.T, w *world, c *client, s *toySource) {
+	fromSource(t, Options{}, framesOf(512), clientBegin, func(t *testing.T, w *world, c *client, s *toySource) {
 		c.send(on(0, credit(0, 0, 100)))
 		for i, over := range []int{-1, 0, 1} {
 			room := 512 - len(encode(on(0, delivery(0, uint32(i)))))
@@ -248,7 +251,7 @@ func TestFrameJustFull(t *testing.T) {
 func TestTwoLinksAndOneLargeEvent(t *testing.T) {
 	b := clientBegin
 	b.IncomingWindow = 3
-	fromSource(t, Options{}, amqp.Open{ContainerID: "c", MaxFrameSize: amqp.Some(uint32(512))}, b, func(t *testing.T, w *world, c *client, s *toySource) {
+	fromSource(t, Options{}, framesOf(512), b, func(t *testing.T, w *world, c *client, s *toySource) {
 		c.attachSource("other", 1, "source")
 		flows := []frame{on(0, credit(0, 0, 10)), on(0, credit(1, 0, 10))}
 		for _, f := range flows {
@@ -325,9 +328,9 @@ func TestDrain(t *testing.T) {
 		return p
 	}
 	drained := func(transfers, deliveryCount uint32) frame {
-		return on(0, &amqp.Flow{NextIncomingID: amqp.Some(uint32(0)), IncomingWindow: 5000, NextOutgoingID: 1 + transfers, OutgoingWindow: 5000 - transfers,
-			Handle: amqp.Some(uint32(0)), DeliveryCount: amqp.Some(deliveryCount), LinkCredit: amqp.Some(uint32(0)), Available: amqp.Some(uint32(0)),
-			Drain: amqp.Some(true), Echo: amqp.Some(false)})
+		p := ourLinkFlow(0, transfers, 0, deliveryCount, 0)
+		p.Drain = amqp.Some(true)
+		return on(0, p)
 	}
 	scene := func(name string, f func(t *testing.T, w *world, c *client, s *toySource)) {
 		t.Run(name, func(t *testing.T) { fromSource(t, Options{}, clientOpen, clientBegin, f) })
@@ -403,8 +406,7 @@ func TestEcho(t *testing.T) {
 	fromSource(t, Options{}, clientOpen, clientBegin, func(t *testing.T, w *world, c *client, s *toySource) {
 		c.attachSink("s", 1, "sink")
 		c.send(echo(window(1, 5000)))
-		about := amqp.Flow{NextIncomingID: amqp.Some(uint32(0)), IncomingWindow: 5000, NextOutgoingID: 1, OutgoingWindow: 5000, Echo: amqp.Some(false)}
-		c.want(on(0, &about))
+		c.want(on(0, ourFlow(0, 0)))
 
 		c.send(on(0, transfer(1, 0)), echo(&amqp.Flow{Handle: amqp.Some(uint32(1))}))
 		flow := creditFlow(1, 1<<32-1, 1, 1)
@@ -412,9 +414,7 @@ func TestEcho(t *testing.T) {
 
 		s.emit("x")
 		c.send(echo(credit(0, 0, 10)), echo(credit(0, 0, 10)), echo(credit(0, 0, 10)))
-		about.NextIncomingID = amqp.Some(uint32(1))
-		about.Handle, about.DeliveryCount, about.LinkCredit, about.Available = amqp.Some(uint32(0)), amqp.Some(uint32(0)), amqp.Some(uint32(10)), amqp.Some(uint32(0))
-		c.want(on(0, &about), on(0, delivery(0, 0)).with("x"))
+		c.want(on(0, ourLinkFlow(1, 0, 0, 0, 10)), on(0, delivery(0, 0)).with("x"))
 	})
 }
 
@@ -431,9 +431,7 @@ func TestFlowBeforeAttachIsAnswered(t *testing.T) {
 		w.toys.all[0].acceptSource(l)
 		s := w.source("r")
 		s.emit(events(0, 5)...)
-		flow := &amqp.Flow{NextIncomingID: amqp.Some(uint32(0)), IncomingWindow: 5000, NextOutgoingID: 1, OutgoingWindow: 5000, Handle: amqp.Some(uint32(0)),
-			DeliveryCount: amqp.Some(uint32(0)), LinkCredit: amqp.Some(uint32(3)), Available: amqp.Some(uint32(0)), Echo: amqp.Some(false)}
-		c.want(append([]frame{on(0, sourceAnswer("r", 0, "pending")), on(0, flow)}, deliveries(0, 0, 0, 3)...)...)
+		c.want(append([]frame{on(0, sourceAnswer("r", 0, "pending")), on(0, ourLinkFlow(0, 0, 0, 0, 3))}, deliveries(0, 0, 0, 3)...)...)
 		if !slices.Equal(s.credits, []uint32{3}) {
 			t.Errorf("the source was told of credit %v, want 3", s.credits)
 		}

@@ -4,6 +4,11 @@ import "github.com/evhub-dev/evhub/internal/amqp"
 
 // What the scripted client says, and what it is answered.
 
+// framesOf is the open of a client that takes frames of up to bytesMax.
+func framesOf(bytesMax int) amqp.Open {
+	return amqp.Open{ContainerID: "client", MaxFrameSize: amqp.Some(uint32(bytesMax))}
+}
+
 // clientBegin starts a session with the windows of the Go SDK.
 var clientBegin = amqp.Begin{IncomingWindow: 5000, OutgoingWindow: 5000, HandleMax: amqp.Some(uint32(1<<32 - 1))}
 
@@ -100,17 +105,22 @@ func (c *client) same(got []frame, want ...frame) {
 
 // creditFlow is the flow that grants a client credit: on our channel 0, in a session begun with clientBegin and nothing sent by us.
 func creditFlow(handle, available, nextIncomingID, deliveryCount uint32) *amqp.Flow {
-	return &amqp.Flow{
-		NextIncomingID: amqp.Some(nextIncomingID),
-		IncomingWindow: 5000,
-		NextOutgoingID: 1,
-		OutgoingWindow: 5000,
-		Handle:         amqp.Some(handle),
-		DeliveryCount:  amqp.Some(deliveryCount),
-		LinkCredit:     amqp.Some(uint32(toyCredit)),
-		Available:      amqp.Some(available),
-		Echo:           amqp.Some(false),
-	}
+	p := ourLinkFlow(nextIncomingID, 0, handle, deliveryCount, toyCredit)
+	p.Available = amqp.Some(available)
+	return p
+}
+
+// ourFlow is a flow of ours about a session begun with clientBegin in which came frames have come and sent transfers were sent.
+func ourFlow(came, sent uint32) *amqp.Flow {
+	return &amqp.Flow{NextIncomingID: amqp.Some(came), IncomingWindow: 5000, NextOutgoingID: 1 + sent, OutgoingWindow: 5000 - sent,
+		Echo: amqp.Some(false)}
+}
+
+// ourLinkFlow is the same about a link from which the client receives.
+func ourLinkFlow(came, sent, handle, deliveryCount, credit uint32) *amqp.Flow {
+	p := ourFlow(came, sent)
+	p.Handle, p.DeliveryCount, p.LinkCredit, p.Available = amqp.Some(handle), amqp.Some(deliveryCount), amqp.Some(credit), amqp.Some(uint32(0))
+	return p
 }
 
 // credit is the flow by which a client asks for deliveries. Its window is that of clientBegin, with nothing received so far.

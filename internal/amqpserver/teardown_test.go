@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,10 +40,12 @@ func TestGoodbyes(t *testing.T) {
 		{"close only", []frame{on(0, &amqp.Close{})}, []frame{on(0, &amqp.Close{})}},
 		{"detaches behind the end", []frame{on(0, detached(1, nil)), on(0, &amqp.End{}), on(0, detached(0, nil)), on(0, &amqp.Close{})},
 			[]frame{on(0, detached(1, nil)), on(0, &amqp.End{}), on(0, &amqp.Close{})}},
-		{"close with an error", []frame{on(0, &amqp.Close{Error: &amqp.Error{Condition: amqp.CondInternalError, Description: "mine"}})}, []frame{on(0, &amqp.Close{})}},
+		{"close with an error", []frame{on(0, &amqp.Close{Error: &amqp.Error{Condition: amqp.CondInternalError, Description: "mine"}})},
+			[]frame{on(0, &amqp.Close{})}},
 		{"end with an error", []frame{on(0, &amqp.End{Error: &amqp.Error{Condition: amqp.CondInternalError}}), on(0, &amqp.Close{})},
 			[]frame{on(0, &amqp.End{}), on(0, &amqp.Close{})}},
-		{"detach with an error, not closed", []frame{on(0, &amqp.Detach{Handle: 1, Error: &amqp.Error{Condition: amqp.CondDetachForced}}), on(0, &amqp.Close{})},
+		{"detach with an error, not closed",
+			[]frame{on(0, &amqp.Detach{Handle: 1, Error: &amqp.Error{Condition: amqp.CondDetachForced}}), on(0, &amqp.Close{})},
 			[]frame{on(0, detached(1, nil)), on(0, &amqp.Close{})}},
 		{"a last delivery in front", []frame{on(0, transfer(0, 1)), on(0, transfer(0, 2)), on(0, &amqp.Close{})},
 			[]frame{on(0, settled(1, 2)), on(0, &amqp.Close{})}},
@@ -50,7 +53,8 @@ func TestGoodbyes(t *testing.T) {
 			[]frame{on(0, settled(1, 1)), on(0, &amqp.End{}), on(0, &amqp.Close{})}},
 		{"a last delivery in front of the detach", []frame{on(0, transfer(0, 1)), on(0, detached(0, nil)), on(0, &amqp.Close{})},
 			[]frame{on(0, settled(1, 1)), on(0, detached(0, nil)), on(0, &amqp.Close{})}},
-		{"frames behind the close", []frame{on(0, &amqp.Close{}), on(0, transfer(0, 1)), on(0, &amqp.Close{}), heartbeat}, []frame{on(0, &amqp.Close{})}},
+		{"frames behind the close", []frame{on(0, &amqp.Close{}), on(0, transfer(0, 1)), on(0, &amqp.Close{}), heartbeat},
+			[]frame{on(0, &amqp.Close{})}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			play(t, Options{}, func(t *testing.T, w *world) {
@@ -87,8 +91,9 @@ func TestClientNeverHangsUp(t *testing.T) {
 
 // TestGoneInTheMiddle cuts a client's script after each of its bytes, by EOF and by reset.
 func TestGoneInTheMiddle(t *testing.T) {
-	script := append(pipelined(clientOpen), encode(on(0, &clientBegin), on(0, attachSink("s", 0, "sink")), on(0, attachSource("r", 1, "source/unsettled")),
-		on(0, credit(1, 0, 10)), on(0, transferMore(0, 0)).with("begun"), on(0, &amqp.Transfer{Handle: 0}).with("ended"), on(0, transferMore(0, 1)),
+	script := append(pipelined(clientOpen), encode(on(0, &clientBegin),
+		on(0, attachSink("s", 0, "sink")), on(0, attachSource("r", 1, "source/unsettled")), on(0, credit(1, 0, 10)),
+		on(0, transferMore(0, 0)).with("begun"), on(0, &amqp.Transfer{Handle: 0}).with("ended"), on(0, transferMore(0, 1)),
 		on(0, detached(1, nil)), on(0, &amqp.End{}), on(0, &amqp.Close{}))...)
 	for _, way := range []string{"EOF", "reset"} {
 		t.Run(way, func(t *testing.T) {
@@ -181,16 +186,43 @@ func TestWeDetach(t *testing.T) {
 		c.send(on(0, credit(1, 0, 10)), on(0, transfer(0, 0)), on(0, transfer(0, 1)))
 		c.wantNothing()
 		s, r := w.sink("s"), w.source("r")
-		s.settleOne(0, accepted1)
+		s.settleOne(0, taken)
 		s.l.Detach(why)
 		s.l.Detach(why)
-		s.settleOne(1, accepted1)
+		s.settleOne(1, taken)
 		r.l.Detach(nil)
 		r.emit("too late")
 		c.want(on(0, settled(0, 0)), on(0, detached(0, why)), on(0, detached(1, nil)), on(0, settled(1, 1)))
 		c.send(on(0, transfer(0, 2)), on(0, credit(1, 0, 20)), on(0, detached(0, nil)), on(0, detached(1, nil)))
 		c.wantNothing()
 		c.attachSource("next", 0, "source")
+	})
+}
+
+// TestLateSettlements: what is settled between our detach and the client's, and not sent before that came, is forgotten.
+func TestLateSettlements(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		c.attachSink("s", 0, "sink/never")
+		c.attachSource("hold", 1, "source")
+		c.send(on(0, credit(1, 0, 1)), on(0, transfer(0, 0)), on(0, transfer(0, 1)))
+		c.wantNothing()
+		s, hold := w.sink("s"), w.source("hold")
+		hold.inFill(func() {
+			s.l.Detach(nil)
+			s.settle(taken)
+			c.send(on(0, detached(0, nil)))
+			for s.ends() == 0 {
+				runtime.Gosched()
+			}
+			s.l.Settle(0, 0, 0, taken)
+		})
+		hold.l.Ready()
+		c.want(on(0, detached(0, nil)))
+		if n := w.toys.conn().ranges; n != 0 {
+			t.Errorf("%d settlements are counted as waiting", n)
+		}
 	})
 }
 

@@ -152,7 +152,8 @@ func (k *toyContainer) acceptSink(l *Link) bool {
 	k.sinks = append(k.sinks, s)
 	k.ends = append(k.ends, s.ends)
 	k.h.mu.Unlock()
-	if l.AcceptSink(s, Answer{SndSettleMode: l.Request().SndSettleMode.Or(amqp.SndMixed), MessageBytes: toyBytes, Credit: toyCredit, Refill: toyRefill}) {
+	mode := l.Request().SndSettleMode.Or(amqp.SndMixed)
+	if l.AcceptSink(s, Answer{SndSettleMode: mode, MessageBytes: toyBytes, Credit: toyCredit, Refill: toyRefill}) {
 		return true
 	}
 	k.forget()
@@ -239,13 +240,16 @@ func (s *toySink) Deliver(d *Delivery) {
 	s.open = append(s.open, copied)
 	switch s.how {
 	case "each":
-		s.settleLocked(accepted1)
+		s.settleLocked(taken)
 	case "reject":
-		s.settleLocked(amqp.Rejected(&amqp.Error{Condition: amqp.CondServerBusy, Description: "busy"}))
+		s.settleLocked(busy)
 	}
 }
 
-var accepted1 = amqp.Accepted()
+var (
+	taken = amqp.Accepted()
+	busy  = amqp.Rejected(&amqp.Error{Condition: amqp.CondServerBusy, Description: "busy"})
+)
 
 func (s *toySink) Flush() {
 	s.mu.Lock()
@@ -256,7 +260,7 @@ func (s *toySink) Flush() {
 	s.burst = 0
 	s.flushes++
 	if s.how == "sink" {
-		s.settleLocked(accepted1)
+		s.settleLocked(taken)
 	}
 }
 
@@ -321,14 +325,14 @@ type toySource struct {
 	settled bool
 	t       amqp.Transfer // writer
 
-	mu       sync.Mutex
-	list     []string
-	filling  bool
-	fills    int
-	detached int
-	credits  []uint32
-	told     *sync.Cond // on mu: credits has grown
-	during   func()
+	mu         sync.Mutex
+	list       []string
+	filling    bool
+	creditLeft int // when the last Fill was done
+	detached   int
+	credits    []uint32
+	told       *sync.Cond // on mu: credits has grown
+	during     func()
 }
 
 // emit adds events and says that they are there.
@@ -356,11 +360,11 @@ func (s *toySource) Fill(out *Outbox) {
 		s.k.h.t.Errorf("Fill while filling %v, detached %d times", s.filling, s.detached)
 	}
 	s.filling = true
-	s.fills++
 	for out.Room() > 0 && len(s.list) > 0 {
 		out.End(append(out.Begin(&s.t), s.list[0]...))
 		s.list = s.list[1:]
 	}
+	s.creditLeft = out.Credit()
 	during := s.during
 	s.during = nil
 	s.mu.Unlock()

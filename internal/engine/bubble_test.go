@@ -77,7 +77,8 @@ func TestTokenEnds(t *testing.T) {
 		cs := "Endpoint=sb://broker.local;SharedAccessSignature=" + token + ";UseDevelopmentEmulator=true;"
 		p := b.producer(cs, &azeventhubs.ProducerClientOptions{NewWebSocketConn: b.dial})
 		b.send(p, to("0"), "a")
-		reader := b.partition(b.consumer(cs, "$Default", &azeventhubs.ConsumerClientOptions{NewWebSocketConn: b.dial}), "0", azeventhubs.PartitionClientOptions{})
+		reader := b.partition(b.consumer(cs, "$Default", &azeventhubs.ConsumerClientOptions{NewWebSocketConn: b.dial}), "0",
+			azeventhubs.PartitionClientOptions{})
 		b.bodies(reader, "a")
 		time.Sleep(time.Hour - time.Second)
 		b.send(p, to("0"), "b")

@@ -60,7 +60,8 @@ func TestLatest(t *testing.T) {
 	b := listen(t, Options{})
 	p := b.producer(b.root(), nil)
 	b.send(p, to("0"), "old")
-	reader := b.partition(b.consumer(b.root(), "$Default", nil), "0", azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Latest: ptr(true)}})
+	reader := b.partition(b.consumer(b.root(), "$Default", nil), "0",
+		azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Latest: ptr(true)}})
 	got := make(chan string, 1)
 	go func() {
 		events, err := reader.ReceiveEvents(context.Background(), 2, nil)
@@ -131,14 +132,16 @@ func TestSameEpochSteals(t *testing.T) {
 	b.send(p, to("0"), "a", "b")
 	level := azeventhubs.PartitionClientOptions{OwnerLevel: ptr(int64(2))}
 	open := func(instance string) *azeventhubs.PartitionClient {
-		return b.partition(b.consumer(b.root(), "$Default", &azeventhubs.ConsumerClientOptions{InstanceID: instance, RetryOptions: impatient}), "0", level)
+		return b.partition(b.consumer(b.root(), "$Default", &azeventhubs.ConsumerClientOptions{InstanceID: instance, RetryOptions: impatient}),
+			"0", level)
 	}
 	owner, thief := open("owner-1"), open("thief-2")
 	b.bodies(owner, "a b")
 	b.bodies(thief, "a b")
 	_, err := owner.ReceiveEvents(withPatience(t), 1, nil)
 	wantError(t, "owner", err, azeventhubs.ErrorCodeOwnershipLost, "amqp:link:stolen")
-	wantError(t, "owner", err, "", "New receiver 'thief-2' with higher epoch of '2' is created hence current receiver 'owner-1' with epoch '2' is getting disconnected.")
+	wantError(t, "owner", err, "",
+		"New receiver 'thief-2' with higher epoch of '2' is created hence current receiver 'owner-1' with epoch '2' is getting disconnected.")
 	b.send(p, to("0"), "c")
 	b.bodies(thief, "c")
 }

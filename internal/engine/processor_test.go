@@ -27,7 +27,8 @@ func newCheckpoints() *checkpoints {
 	return &checkpoints{owners: make(map[string]azeventhubs.Ownership), latest: make(map[string]azeventhubs.Checkpoint)}
 }
 
-func (s *checkpoints) ClaimOwnership(_ context.Context, wanted []azeventhubs.Ownership, _ *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
+func (s *checkpoints) ClaimOwnership(_ context.Context, wanted []azeventhubs.Ownership,
+	_ *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var claimed []azeventhubs.Ownership
@@ -45,13 +46,15 @@ func (s *checkpoints) ClaimOwnership(_ context.Context, wanted []azeventhubs.Own
 	return claimed, nil
 }
 
-func (s *checkpoints) ListOwnership(context.Context, string, string, string, *azeventhubs.ListOwnershipOptions) ([]azeventhubs.Ownership, error) {
+func (s *checkpoints) ListOwnership(context.Context, string, string, string, *azeventhubs.ListOwnershipOptions) ([]azeventhubs.Ownership,
+	error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.owners)), nil
 }
 
-func (s *checkpoints) ListCheckpoints(context.Context, string, string, string, *azeventhubs.ListCheckpointsOptions) ([]azeventhubs.Checkpoint, error) {
+func (s *checkpoints) ListCheckpoints(context.Context, string, string, string,
+	*azeventhubs.ListCheckpointsOptions) ([]azeventhubs.Checkpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.latest)), nil

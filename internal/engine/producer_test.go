@@ -177,7 +177,8 @@ func TestAnnotatedMessages(t *testing.T) {
 			Header:                &azeventhubs.AMQPAnnotatedMessageHeader{DeliveryCount: 100, Priority: 10, Durable: true},
 			Footer:                map[any]any{"footerField1": "footerValue1"},
 			MessageAnnotations:    map[any]any{"messageAnnotation1": 101, "x-opt-offset": "mine"},
-			Properties:            &azeventhubs.AMQPAnnotatedMessageProperties{GroupID: ptr("custom-group-id"), GroupSequence: ptr(uint32(9)), UserID: []byte("u")},
+			Properties: &azeventhubs.AMQPAnnotatedMessageProperties{GroupID: ptr("custom-group-id"), GroupSequence: ptr(uint32(9)),
+				UserID: []byte("u")},
 		},
 		{Body: azeventhubs.AMQPAnnotatedMessageBody{Value: 999}},
 		{Body: azeventhubs.AMQPAnnotatedMessageBody{Data: [][]byte{[]byte("hello"), []byte("world")}}},
@@ -253,7 +254,8 @@ func TestBatchLimits(t *testing.T) {
 	if err := largest.AddEventData(&azeventhubs.EventData{Body: make([]byte, 1<<20)}, nil); !errors.Is(err, azeventhubs.ErrEventDataTooLarge) {
 		t.Errorf("an event of 1 MiB and its overhead: %v", err)
 	}
-	if _, err := p.NewEventDataBatch(ctx, &azeventhubs.EventDataBatchOptions{MaxBytes: 1<<20 + 1}); err == nil || !strings.Contains(err.Error(), "1048576") {
+	if _, err := p.NewEventDataBatch(ctx, &azeventhubs.EventDataBatchOptions{MaxBytes: 1<<20 + 1}); err == nil ||
+		!strings.Contains(err.Error(), "1048576") {
 		t.Errorf("a batch of more than 1 MiB: %v", err)
 	}
 }
@@ -360,10 +362,13 @@ func TestRights(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"listen-only key, producer", newBatch(listenOnly), "Description: Unauthorized access. 'Send' claim(s) are required to perform this operation"},
+		{"listen-only key, producer", newBatch(listenOnly),
+			"Description: Unauthorized access. 'Send' claim(s) are required to perform this operation"},
 		{"send-only key, consumer", receive(sendOnly), "Description: Unauthorized access. 'Listen' claim(s) are required to perform this operation"},
-		{"expired token, producer", newBatch(expired), "rpc: failed, status code 401 and description: ExpiredToken: The token is expired. Expiration time:"},
-		{"expired token, consumer", receive(expired), "rpc: failed, status code 401 and description: ExpiredToken: The token is expired. Expiration time:"},
+		{"expired token, producer", newBatch(expired),
+			"rpc: failed, status code 401 and description: ExpiredToken: The token is expired. Expiration time:"},
+		{"expired token, consumer", receive(expired),
+			"rpc: failed, status code 401 and description: ExpiredToken: The token is expired. Expiration time:"},
 		{"wrong key", newBatch(b.connectionString("root", "guess")), "InvalidSignature: The token has an invalid signature."},
 		{"unknown policy", newBatch(b.connectionString("nobody", "guess")), "InvalidSignature: The token has an invalid signature."},
 	} {
@@ -414,5 +419,6 @@ func TestCustomEndpoint(t *testing.T) {
 	b.must(err)
 	cs := fmt.Sprintf("Endpoint=sb://not-a-host.invalid:%s;SharedAccessKeyName=root;SharedAccessKey=%s;UseDevelopmentEmulator=true;", port, rootKey)
 	b.send(b.producer(cs, &azeventhubs.ProducerClientOptions{CustomEndpoint: b.addr}), to("0"), "a")
-	b.bodies(b.partition(b.consumer(cs, "$Default", &azeventhubs.ConsumerClientOptions{CustomEndpoint: b.addr}), "0", azeventhubs.PartitionClientOptions{}), "a")
+	b.bodies(b.partition(b.consumer(cs, "$Default", &azeventhubs.ConsumerClientOptions{CustomEndpoint: b.addr}), "0",
+		azeventhubs.PartitionClientOptions{}), "a")
 }

@@ -66,7 +66,8 @@ func TestLinkRecovers(t *testing.T) {
 	b := listen(t, Options{})
 	p := b.producer(b.root(), &azeventhubs.ProducerClientOptions{RetryOptions: eager})
 	b.send(p, to("0"), "a")
-	b.e.Hall.SetRules(&fault{op: hub.Send, v: hub.Verdict{Action: hub.Detach, Err: &hub.Error{Kind: hub.Closed, Text: "The link is force detached."}}, times: 2})
+	b.e.Hall.SetRules(&fault{op: hub.Send, v: hub.Verdict{Action: hub.Detach, Err: &hub.Error{Kind: hub.Closed,
+		Text: "The link is force detached."}}, times: 2})
 	b.send(p, to("0"), "b")
 	b.bodies(b.partition(b.consumer(b.root(), "$Default", nil), "0", azeventhubs.PartitionClientOptions{}), "a b")
 	if s := b.e.Connections(); s.Accepted != 2 {
@@ -100,7 +101,8 @@ func TestDeletedHub(t *testing.T) {
 	b := listen(t, Options{})
 	p := b.producer(b.root(), &azeventhubs.ProducerClientOptions{RetryOptions: eager})
 	b.send(p, to("0"), "a", "b")
-	reader := b.partition(b.consumer(b.root(), "$Default", &azeventhubs.ConsumerClientOptions{RetryOptions: impatient}), "0", azeventhubs.PartitionClientOptions{})
+	reader := b.partition(b.consumer(b.root(), "$Default", &azeventhubs.ConsumerClientOptions{RetryOptions: impatient}), "0",
+		azeventhubs.PartitionClientOptions{})
 	b.bodies(reader, "a b")
 	namespace := b.e.Hall.Namespace(ns)
 	b.must(namespace.DeleteHub(hubName))

@@ -194,7 +194,8 @@ func TestMalformed(t *testing.T) {
 	longKey := (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol(annKey), Value: strings.Repeat("k", keyBytesMax+1)}}}).Append(nil)
 	symbolKey := (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol(annKey), Value: amqp.Symbol("k")}}}).Append(nil)
 	numberKey := (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol(annKey), Value: int64(1)}}}).Append(nil)
-	twoKeys := (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol(annKey), Value: "aaa"}, {Key: amqp.Symbol(annKey), Value: "b"}}}).Append(nil)
+	twoKeys := (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol(annKey), Value: "aaa"}, {Key: amqp.Symbol(annKey),
+		Value: "b"}}}).Append(nil)
 	for _, c := range []struct {
 		name string
 		sent []byte

@@ -17,7 +17,8 @@ func TestParseAddress(t *testing.T) {
 		{"$cbs as a URL", "amqps://localhost:5671/$cbs", address{path: "$cbs", node: nodeCBS}},
 		{"$management", "$management", address{path: "$management", node: nodeManagement}},
 		{"$management of a hub", "hub1/$management", address{path: "hub1/$management", node: nodeManagement, hub: "hub1"}},
-		{"$management in an audience", "amqp://localhost:5672/hub1/$management", address{path: "hub1/$management", node: nodeManagement, hub: "hub1"}},
+		{"$management in an audience", "amqp://localhost:5672/hub1/$management", address{path: "hub1/$management", node: nodeManagement,
+			hub: "hub1"}},
 
 		{"hub, Go and JavaScript", "hub1", address{path: "hub1", hub: "hub1"}},
 		{"hub, .NET", "/hub1", address{path: "hub1", hub: "hub1"}},

@@ -46,7 +46,8 @@ func TestAttachAnswers(t *testing.T) {
 	pythonReceiver.Properties = amqp.Map{{Key: amqp.Symbol("com.microsoft:timeout"), Value: int64(0)}}
 	epochReceiver := receiving("hub1/ConsumerGroups/cg1/Partitions/1")
 	epochReceiver.RcvSettleMode = amqp.Some(amqp.RcvSecond)
-	epochReceiver.Properties = amqp.Map{{Key: amqp.Symbol("com.microsoft:receiver-name"), Value: "me"}, {Key: amqp.Symbol("com.microsoft:epoch"), Value: int64(0)}}
+	epochReceiver.Properties = amqp.Map{{Key: amqp.Symbol("com.microsoft:receiver-name"), Value: "me"},
+		{Key: amqp.Symbol("com.microsoft:epoch"), Value: int64(0)}}
 	rawReceiver := receiving("hub1/ConsumerGroups/CG1/Partitions/0")
 	rawReceiver.SndSettleMode, rawReceiver.RcvSettleMode = amqp.Opt[uint8]{}, amqp.Opt[uint8]{}
 
@@ -63,7 +64,8 @@ func TestAttachAnswers(t *testing.T) {
 		{"sender to a partition", partitionSender, 0, 0, 1 << 20, nil, backend, false},
 		{"sender to a partition, Go", bareSender, 2, 0, 1 << 20, nil, nil, false},
 		{"receiver, Python", pythonReceiver, 1, 0, 1 << 20,
-			amqp.Map{{Key: amqp.Symbol(filterSelector), Value: &amqp.Described{Descriptor: uint64(0x137000000A), Value: selectorEarliest}}}, receiver, false},
+			amqp.Map{{Key: amqp.Symbol(filterSelector), Value: &amqp.Described{Descriptor: uint64(0x137000000A),
+				Value: selectorEarliest}}}, receiver, false},
 		{"receiver with an epoch", epochReceiver, 1, 1, 1<<64 - 1, nil,
 			append(receiver[:8:8], amqp.Pair{Key: amqp.Symbol("com.microsoft:epoch"), Value: int64(0)}), false},
 		{"raw receiver", rawReceiver, 1, 0, 1<<64 - 1, nil, nil, false},
@@ -145,7 +147,8 @@ func epoch(a amqp.Attach, e any) amqp.Attach {
 }
 
 func named(a amqp.Attach, name string) amqp.Attach {
-	a.Properties = append(a.Properties[:len(a.Properties):len(a.Properties)], amqp.Pair{Key: amqp.Symbol("com.microsoft:receiver-name"), Value: name})
+	a.Properties = append(a.Properties[:len(a.Properties):len(a.Properties)], amqp.Pair{Key: amqp.Symbol("com.microsoft:receiver-name"),
+		Value: name})
 	return a
 }
 
@@ -194,18 +197,21 @@ func TestRefusedAttach(t *testing.T) {
 		system string
 	}{
 		{"no right to send", listen, sending("Hub1"), amqp.CondUnauthorizedAccess, claim("Send", "hub1"), "gateway5"},
-		{"no right to send to a partition", listen, sending("hub1/Partitions/0"), amqp.CondUnauthorizedAccess, claim("Send", "hub1/partitions/0"), "gateway5"},
+		{"no right to send to a partition", listen, sending("hub1/Partitions/0"), amqp.CondUnauthorizedAccess, claim("Send",
+			"hub1/partitions/0"), "gateway5"},
 		{"no right to listen", send, receiving(receiver0), amqp.CondUnauthorizedAccess, claim("Listen", receiver0Lower), "gateway5"},
 		{"no token", nobody, sending("hub1"), amqp.CondUnauthorizedAccess, claim("Send", "hub1"), "gateway5"},
 		{"no token, unknown hub", nobody, sending("nohub"), amqp.CondUnauthorizedAccess, claim("Send", "nohub"), "gateway5"},
-		{"unknown hub, sender", root, sending("nohub"), amqp.CondNotFound, "The messaging entity 'ns1:eventhub:nohub' could not be found.", "ns1:eventhub:nohub"},
+		{"unknown hub, sender", root, sending("nohub"), amqp.CondNotFound, "The messaging entity 'ns1:eventhub:nohub' could not be found.",
+			"ns1:eventhub:nohub"},
 		{"unknown hub, receiver", root, receiving("nohub/ConsumerGroups/$default/Partitions/0"), amqp.CondNotFound,
 			"The messaging entity 'ns1:eventhub:nohub' could not be found.", "ns1:eventhub:nohub"},
 		{"unknown group", root, receiving("hub1/ConsumerGroups/NoGroup/Partitions/0"), amqp.CondNotFound,
 			"The messaging entity 'ns1:eventhub:hub1~16383|nogroup' could not be found.", "ns1:eventhub:hub1~16383|nogroup"},
 		{"unknown partition, sender", root, sending("hub1/Partitions/2"), amqp.CondArgumentOutOfRange, partition, "ns1:eventhub:hub1"},
 		{"no partition, sender", root, sending("hub1/Partitions/XYZ"), amqp.CondArgumentOutOfRange, partition, "ns1:eventhub:hub1"},
-		{"unknown partition, receiver", root, receiving("hub1/ConsumerGroups/$default/Partitions/-1"), amqp.CondArgumentOutOfRange, partition, "ns1:eventhub:hub1"},
+		{"unknown partition, receiver", root, receiving("hub1/ConsumerGroups/$default/Partitions/-1"), amqp.CondArgumentOutOfRange, partition,
+			"ns1:eventhub:hub1"},
 		{"blank partition, sender", root, sending("hub1/Partitions/"), amqp.CondArgumentError, invalid, noSystem},
 		{"blank partition, receiver", root, receiving("hub1/ConsumerGroups/$default/Partitions/"), amqp.CondArgumentError, invalid, noSystem},
 		{"receiver from a hub", root, receiving("hub1"), amqp.CondArgumentError, invalid, noSystem},
@@ -213,7 +219,8 @@ func TestRefusedAttach(t *testing.T) {
 		{"receiver from a group", root, receiving("hub1/ConsumerGroups/$default"), amqp.CondArgumentError, invalid, noSystem},
 		{"offset beyond the end", root, filtered(receiving(receiver0), "amqp.annotation.x-opt-offset > '51541496928'"), amqp.CondArgumentError,
 			"The supplied offset '51541496928' is invalid. The last offset in the system is '128'", "ns1:eventhub:hub1~16383|$default"},
-		{"sequence number beyond the end", root, filtered(receiving(receiver0), "amqp.annotation.x-opt-sequence-number > '488'"), amqp.CondArgumentError,
+		{"sequence number beyond the end", root, filtered(receiving(receiver0), "amqp.annotation.x-opt-sequence-number > '488'"),
+			amqp.CondArgumentError,
 			"The supplied sequence number '488' is invalid. The last sequence number in the system is '2'", "ns1:eventhub:hub1~16383|$default"},
 		{"selector nobody understands", root, filtered(receiving(receiver0), "color = 'red'"), amqp.CondArgumentError,
 			`The selector "color = 'red'" is not understood: it must compare with > or >=.`, "ns1:eventhub:hub1~16383|$default"},

@@ -58,6 +58,7 @@ func TestPutTokenReply(t *testing.T) {
 	m := putToken(hubURL, r.token(signedHub1, "root", rootKey))
 	m.Properties = &amqp.Properties{MessageID: amqp.UUID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}}
 	c.ids[channel1] = 1
+	c.wantQuiet()
 	p.send.transfer(amqp.FormatMessage, false, m.Append(nil))
 	wantBytes(t, "disposition", c.next().raw, unhex(t, `00000018 02000000 005315c00b06 41 5201 40 41 00532445 40`))
 	wantBytes(t, "reply", c.next().raw, unhex(t, `00000077 02000000 005314c0110b 43 43 a00401000000 43 40 42 40404040 42
@@ -65,8 +66,7 @@ func TestPutTokenReply(t *testing.T) {
 		005374c13104 a10b"status-code" 71000000ca a112"status-description" a108"Accepted"`))
 
 	// The next delivery counts on; its tag does as well.
-	p.send.transfer(amqp.FormatMessage, false, m.Append(nil))
-	c.want(amqp.CodeDisposition, &amqp.Disposition{})
+	p.request(m, false)
 	tr, _ := p.reply()
 	if tr.DeliveryID.V != 1 || !bytes.Equal(tr.DeliveryTag, []byte{2, 0, 0, 0}) || tr.Settled.Set {
 		t.Errorf("second reply %+v, want delivery 1, tag 02000000, settled null", tr)
@@ -108,7 +108,8 @@ func TestPutTokenStatus(t *testing.T) {
 		{"for $management, Go", putToken("amqp://localhost/hub1/$management", good), 202, "Accepted", ""},
 		{"SAS called jwt, Python 5.11", sasAsJWT, 202, "Accepted", ""},
 		{"wrong key", putToken(hubURL, r.token(signedHub1, "root", "guess")), 401, invalid, amqp.CondAuthFailed},
-		{"unknown key name", putToken(hubURL, r.token(signedHub1, "nobody", "guess")), 401, invalid + trackers("NoSystemTracker"), amqp.CondAuthFailed},
+		{"unknown key name", putToken(hubURL, r.token(signedHub1, "nobody", "guess")), 401, invalid + trackers("NoSystemTracker"),
+			amqp.CondAuthFailed},
 		{"expired", putToken(hubURL, r.tokenUntil(signedHub1, "root", rootKey, past)), 401,
 			"ExpiredToken: The token is expired. Expiration time: '2020-06-17 19:35:26Z'", amqp.CondAuthFailed},
 		{"unknown hub", putToken("sb://localhost/nohub", r.token("sb://localhost/nohub", "root", rootKey)), 404,
@@ -116,7 +117,8 @@ func TestPutTokenStatus(t *testing.T) {
 		{"unknown hub behind a partition", putToken("sb://localhost/nohub/Partitions/0", r.token("sb://localhost/nohub", "root", rootKey)), 404,
 			"The messaging entity 'sb://localhost/nohub' could not be found. " + moreAbout + trackers("ns1:nohub"), amqp.CondNotFound},
 		{"another namespace", putToken(hubURL, r.token(signedHub1, "other", otherKey)), 404,
-			"The messaging entity 'Invalid audience: Namespace cannot be resolved 'sb://localhost/hub1'' could not be found. " + moreAbout, amqp.CondNotFound},
+			"The messaging entity 'Invalid audience: Namespace cannot be resolved 'sb://localhost/hub1'' could not be found. " +
+				moreAbout, amqp.CondNotFound},
 		{"token for another hub", putToken(hubURL, r.token("sb://localhost/hub2", "root", rootKey)), 401,
 			`InvalidAudience: The token of policy "root" is for "hub2", not for "hub1".` + trackers("NoSystemTracker"), amqp.CondAuthFailed},
 		{"jwt", jwt, 401, "UnsupportedToken: Only SAS tokens are accepted here." + trackers("NoSystemTracker"), amqp.CondAuthFailed},
@@ -143,17 +145,35 @@ func TestPutTokenStatus(t *testing.T) {
 	}
 }
 
-// TestFailureBytes: a failure has a third property, a symbol, behind the other two (recorded).
+// TestFailureBytes: a failure has a third property, a symbol, behind the other two; what is longer than 255 bytes takes the long form
+// (recorded).
 func TestFailureBytes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
 	p := r.dial().pair(nodeCBS)
-	m := putToken(hubURL, r.token(signedHub1, "root", "guess"))
-	m.Properties = &amqp.Properties{MessageID: "m1"}
-	_, payload := p.ask(m)
-	wantBytes(t, "payload", payload, unhex(t, `005373c0110d 4040404040 a102"m1" 40404040404040
-		005374c18a06 a10b"status-code" 7100000191 a112"status-description" a135"InvalidSignature: The token has an invalid signature."
-		a10f"error-condition" a319"com.microsoft:auth-failed"`))
+	const status, description, condition = `a10b"status-code" 710000`, ` a112"status-description" `, ` a10f"error-condition" `
+	const host = "a-namespace-with-a-long-name-as-those-of-the-recordings-have.servicebus.windows.net"
+	unknownHub := "sb://" + host + "/nohub"
+	for _, row := range []struct {
+		name    string
+		request *amqp.Message
+		want    string // the application properties
+	}{
+		{"wrong key", putToken(hubURL, r.token(signedHub1, "root", "guess")),
+			`c18a06 ` + status + `0191` + description + `a135"InvalidSignature: The token has an invalid signature."` + condition +
+				`a319"com.microsoft:auth-failed"`},
+		{"unknown key", putToken(hubURL, r.token(signedHub1, "nobody", "guess")),
+			`c1f706 ` + status + `0191` + description + `a1a2"InvalidSignature: The token has an invalid signature.` + trackers(noSystem) + `"` +
+				condition + `a319"com.microsoft:auth-failed"`},
+		{"unknown hub", putToken(unknownHub, r.token(unknownHub, "root", rootKey)),
+			`d10000017c00000006 ` + status + `0194` + description + `b10000012c"The messaging entity '` + unknownHub +
+				`' could not be found. To know more visit https://aka.ms/sbResourceMgrExceptions. ` + trackers("ns1:nohub") + `"` + condition +
+				`a30e"amqp:not-found"`},
+	} {
+		row.request.Properties = &amqp.Properties{MessageID: "m1"}
+		_, payload := p.ask(row.request)
+		wantBytes(t, row.name, masked(payload), unhex(t, `005373c0110d 4040404040 a102"m1" 40404040404040 005374 `+row.want))
+	}
 }
 
 // TestCorrelationTypes: the request's id comes back as the AMQP type that it was.

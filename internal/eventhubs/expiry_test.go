@@ -21,6 +21,7 @@ func (c *client) sleep(d time.Duration) {
 
 // arrived is what is here and was not looked at, without what the service sends by itself: dispositions of unread replies, and flows.
 func (c *client) arrived() (frames []frame) {
+	frames, c.held = c.held, nil
 	for {
 		select {
 		case f, ok := <-c.frames:

@@ -190,6 +190,7 @@ type client struct {
 	r      *rig
 	nc     net.Conn
 	frames chan frame // closed at the end of the stream
+	held   []frame    // transfers that came before the disposition a script waited for
 
 	handles uint32            // next free handle of ours
 	ids     map[uint16]uint32 // next delivery-id of each channel
@@ -258,6 +259,16 @@ func (c *client) send(channel uint16, p performative, payload ...byte) {
 // next is the next frame, whatever it is.
 func (c *client) next() frame {
 	c.t.Helper()
+	if len(c.held) > 0 {
+		f := c.held[0]
+		c.held = c.held[1:]
+		return f
+	}
+	return c.arrival()
+}
+
+func (c *client) arrival() frame {
+	c.t.Helper()
 	select {
 	case f, ok := <-c.frames:
 		if !ok {
@@ -291,19 +302,6 @@ func (c *client) decode(f frame, p decoder) (payload []byte) {
 		c.t.Fatalf("%x: %v", f.raw, err)
 	}
 	return payload
-}
-
-// wantEnd sees that the server hangs up without another frame.
-func (c *client) wantEnd() {
-	c.t.Helper()
-	select {
-	case f, ok := <-c.frames:
-		if ok {
-			c.t.Fatalf("a frame %v (%x) came where the end of the stream is expected", f.code, f.raw)
-		}
-	case <-time.After(20 * time.Second):
-		c.t.Fatal("the connection did not end")
-	}
 }
 
 // fence has the server answer two echoes and gives all frames that came before: what was on its way is then here.
@@ -381,12 +379,14 @@ type link struct {
 
 // sending and receiving are the attaches that most clients send.
 func sending(target string) amqp.Attach {
-	return amqp.Attach{Role: amqp.RoleSender, Source: &amqp.Source{Address: amqp.Some("sender-link-1")}, Target: &amqp.Target{Address: amqp.Some(target)},
+	return amqp.Attach{Role: amqp.RoleSender, Source: &amqp.Source{Address: amqp.Some("sender-link-1")},
+		Target:        &amqp.Target{Address: amqp.Some(target)},
 		SndSettleMode: amqp.Some(amqp.SndUnsettled), RcvSettleMode: amqp.Some(amqp.RcvFirst), InitialDeliveryCount: amqp.Some[uint32](0)}
 }
 
 func receiving(source string) amqp.Attach {
-	return amqp.Attach{Role: amqp.RoleReceiver, Source: &amqp.Source{Address: amqp.Some(source)}, Target: &amqp.Target{Address: amqp.Some("receiver-link-1")},
+	return amqp.Attach{Role: amqp.RoleReceiver, Source: &amqp.Source{Address: amqp.Some(source)},
+		Target:        &amqp.Target{Address: amqp.Some("receiver-link-1")},
 		SndSettleMode: amqp.Some(amqp.SndUnsettled), RcvSettleMode: amqp.Some(amqp.RcvFirst)}
 }
 
@@ -499,11 +499,18 @@ func (l *link) publish(payload []byte) amqp.DeliveryState {
 	return l.outcome(l.transfer(amqp.FormatMessage, false, payload))
 }
 
-// outcome takes a disposition of one delivery.
+// outcome takes a disposition of one delivery. What the delivery led to, a reply or an event on its way to a reader, may come first.
 func (l *link) outcome(id uint32) amqp.DeliveryState {
 	l.c.t.Helper()
 	var d amqp.Disposition
-	l.c.want(amqp.CodeDisposition, &d)
+	f := l.c.arrival()
+	for ; f.code == amqp.CodeTransfer; f = l.c.arrival() {
+		l.c.held = append(l.c.held, f)
+	}
+	if f.code != amqp.CodeDisposition {
+		l.c.t.Fatalf("a frame %v (%x) came where a disposition is expected", f.code, f.raw)
+	}
+	l.c.decode(f, &d)
 	if d.Role != amqp.RoleReceiver || d.First != id || d.Last.Set || !d.Settled.V {
 		l.c.t.Fatalf("disposition %+v, want one that settles %d", d, id)
 	}
@@ -546,7 +553,8 @@ func (l *link) bodies(n int) string {
 func plain(body string) []byte { return (&amqp.Message{Data: [][]byte{[]byte(body)}}).Append(nil) }
 
 func keyed(key, body string) []byte {
-	return (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol("x-opt-partition-key"), Value: key}}, Data: [][]byte{[]byte(body)}}).Append(nil)
+	return (&amqp.Message{MessageAnnotations: amqp.Map{{Key: amqp.Symbol("x-opt-partition-key"), Value: key}},
+		Data: [][]byte{[]byte(body)}}).Append(nil)
 }
 
 // batch is a delivery of format 0x80013700.

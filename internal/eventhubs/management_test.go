@@ -168,8 +168,9 @@ func TestReadErrors(t *testing.T) {
 		{"partition 00", read(typePartition, "hub1", "00"), 400, partition + trackers("ns1:eventhub:hub1"), amqp.CondArgumentOutOfRange},
 		{"another operation", write, 501, "The operation 'UPDATE' on 'com.microsoft:eventhub' is not known at $management. " +
 			"It takes 'READ' on 'com.microsoft:eventhub' and 'com.microsoft:partition'." + trackers("NoSystemTracker"), amqp.CondNotImplemented},
-		{"another type", read("com.microsoft:namespace", "hub1", ""), 501, "The operation 'READ' on 'com.microsoft:namespace' is not known at $management. " +
-			"It takes 'READ' on 'com.microsoft:eventhub' and 'com.microsoft:partition'." + trackers("NoSystemTracker"), amqp.CondNotImplemented},
+		{"another type", read("com.microsoft:namespace", "hub1", ""), 501,
+			"The operation 'READ' on 'com.microsoft:namespace' is not known at $management. " +
+				"It takes 'READ' on 'com.microsoft:eventhub' and 'com.microsoft:partition'." + trackers("NoSystemTracker"), amqp.CondNotImplemented},
 	} {
 		m, _ := p.ask(row.request)
 		code, description, condition := statusOf(m)
@@ -208,7 +209,8 @@ func TestReadRights(t *testing.T) {
 		{"token of the hub only", r.with(hubURL, r.token(signedHub1, "root", rootKey)), read(typeHub, "hub1", ""), 200, ""},
 		{"token of $management only, Go", r.with("amqp://localhost/hub1/$management", r.token("sb://localhost/hub1/$management", "root", rootKey)),
 			read(typeHub, "hub1", ""), 200, ""},
-		{"token of another node only", r.with(hubURL+"/Partitions/0", r.token(hubURL+"/Partitions/0", "root", rootKey)), read(typeHub, "hub1", ""), 401, noToken},
+		{"token of another node only", r.with(hubURL+"/Partitions/0", r.token(hubURL+"/Partitions/0", "root", rootKey)), read(typeHub, "hub1",
+			""), 401, noToken},
 		{"only a security_token, .NET and Java", r.dial(), withToken(r.token("amqps://localhost/hub1", "root", rootKey)), 200, ""},
 		{"an integer as security_token, Python 5.11", r.root(), withToken(int64(1700000000)), 200, ""},
 		{"an integer and nothing else", r.dial(), withToken(int64(1700000000)), 401, noToken},
@@ -218,7 +220,8 @@ func TestReadRights(t *testing.T) {
 		{"unknown policy", r.dial(), withToken(r.token("amqps://localhost/hub1", "nobody", "guess")), 401, invalid + trackers("NoSystemTracker")},
 		{"jwt", r.dial(), withToken("eyJhbGciOi.eyJzdWIi.c2ln"), 401, unsupported},
 		{"token of another hub", r.dial(), withToken(r.token("amqps://localhost/hub2", "root", rootKey)), 401, "InvalidAudience: "},
-		{"security_token of another namespace than the connection's", r.with(hubURL+"/Partitions/0", r.token(hubURL+"/Partitions/0", "root", rootKey)),
+		{"security_token of another namespace than the connection's", r.with(hubURL+"/Partitions/0", r.token(hubURL+"/Partitions/0", "root",
+			rootKey)),
 			withToken(r.token("amqps://localhost/hub1", "other", otherKey)), 404, "The messaging entity '"},
 		{"unknown hub with a security_token", r.dial(), ofHub("nohub", r.token("amqps://localhost", "root", rootKey)), 404,
 			"The messaging entity 'sb://localhost/nohub' could not be found. To know more visit"},
@@ -253,7 +256,8 @@ func TestSecurityTokenOpensLinks(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.dial()
 	m := read(typeHub, "hub1", "")
-	m.ApplicationProperties = append(m.ApplicationProperties, amqp.Pair{Key: "security_token", Value: r.token("amqps://localhost/hub1", "listen", listenKey)})
+	m.ApplicationProperties = append(m.ApplicationProperties, amqp.Pair{Key: "security_token", Value: r.token("amqps://localhost/hub1",
+		"listen", listenKey)})
 	c.pair(nodeManagement).ask(m)
 	c.attach(receiving("/hub1/ConsumerGroups/$Default/Partitions/0"))
 	if e := c.refused(sending("/hub1")); e.Condition != amqp.CondUnauthorizedAccess {

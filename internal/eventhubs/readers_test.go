@@ -53,7 +53,8 @@ func TestStolen(t *testing.T) {
 }
 
 func rustName(a amqp.Attach) amqp.Attach {
-	a.Properties = append(a.Properties[:len(a.Properties):len(a.Properties)], amqp.Pair{Key: amqp.Symbol("com.microsoft.com:receiver-name"), Value: "rust"})
+	a.Properties = append(a.Properties[:len(a.Properties):len(a.Properties)], amqp.Pair{Key: amqp.Symbol("com.microsoft.com:receiver-name"),
+		Value: "rust"})
 	return a
 }
 
@@ -176,7 +177,8 @@ func TestDeleted(t *testing.T) {
 		c := r.root()
 		l := c.attach(receiving(receiver0))
 		r.must(r.hall.DeleteNamespace("ns1"))
-		if e := c.wantDetach(l.theirs); e.Condition != "com.microsoft:entity-updated" || !strings.Contains(e.Description, "namespace 'ns1' was deleted") {
+		if e := c.wantDetach(l.theirs); e.Condition != "com.microsoft:entity-updated" || !strings.Contains(e.Description,
+			"namespace 'ns1' was deleted") {
 			t.Errorf("detach: %v", e)
 		}
 		if e := c.refused(sending("hub1")); e.Condition != amqp.CondUnauthorizedAccess {

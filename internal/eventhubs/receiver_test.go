@@ -104,7 +104,8 @@ func TestStartInAnEmptyPartition(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.root()
 	var links []*link
-	for _, selector := range []string{"amqp.annotation.x-opt-offset > '-1'", "amqp.annotation.x-opt-offset > '@latest'", "amqp.annotation.x-opt-offset >= '@latest'",
+	for _, selector := range []string{"amqp.annotation.x-opt-offset > '-1'", "amqp.annotation.x-opt-offset > '@latest'",
+		"amqp.annotation.x-opt-offset >= '@latest'",
 		"amqp.annotation.x-opt-sequence-number >= '0'", "amqp.annotation.x-opt-sequence-number > '-1'"} {
 		l := c.attach(filtered(receiving(receiver0), selector))
 		l.credit(0, 10)
@@ -168,7 +169,8 @@ func TestReceiverCredit(t *testing.T) {
 		}
 		c.wantQuiet()
 	}
-	if got := r.hall.Links(); len(got) != 1 || got[0].Credit != 97 || got[0].Records != 10 || got[0].Kind != hub.Reader || got[0].Group != "$default" {
+	if got := r.hall.Links(); len(got) != 1 || got[0].Credit != 97 || got[0].Records != 10 || got[0].Kind != hub.Reader ||
+		got[0].Group != "$default" {
 		t.Errorf("the hall sees %+v", got)
 	}
 	w.fill("live")
@@ -230,7 +232,8 @@ func TestRuntimeMetric(t *testing.T) {
 		}
 		end := func(seq int64, offset string, at amqp.Timestamp) amqp.Map {
 			return amqp.Map{
-				{Key: amqp.Symbol("last_enqueued_sequence_number_epoch"), Value: int32(-1)}, {Key: amqp.Symbol("last_enqueued_sequence_number"), Value: seq},
+				{Key: amqp.Symbol("last_enqueued_sequence_number_epoch"), Value: int32(-1)}, {Key: amqp.Symbol("last_enqueued_sequence_number"),
+					Value: seq},
 				{Key: amqp.Symbol("last_enqueued_offset"), Value: offset}, {Key: amqp.Symbol("last_enqueued_time_utc"), Value: at},
 				{Key: amqp.Symbol("runtime_info_retrieval_time_utc"), Value: amqp.Timestamp(time.Now().UnixMilli())},
 			}

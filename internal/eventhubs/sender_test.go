@@ -357,7 +357,8 @@ func TestRejectedEvents(t *testing.T) {
 	c := r.root()
 	s := c.attach(sending("hub1/Partitions/0"))
 	tooLarge := func(id, size, limit int) string {
-		return fmt.Sprintf("The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.", id, size, limit)
+		return fmt.Sprintf("The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.",
+			id, size, limit)
 	}
 	whole := plain("hi")
 	noAnnotations := unhex(t, `00537245 005375a000`)
@@ -373,12 +374,15 @@ func TestRejectedEvents(t *testing.T) {
 	}{
 		{"cut off", amqp.FormatMessage, whole[:len(whole)-1], amqp.CondDecodeError, decode + "data: ", "ns1:eventhub:hub1~16383"},
 		{"no message", amqp.FormatMessage, []byte("hello"), amqp.CondDecodeError, decode + "message: ", "ns1:eventhub:hub1~16383"},
-		{"annotations that are a list", amqp.FormatMessage, noAnnotations, amqp.CondDecodeError, decode + "message-annotations: ", "ns1:eventhub:hub1~16383"},
+		{"annotations that are a list", amqp.FormatMessage, noAnnotations, amqp.CondDecodeError, decode + "message-annotations: ",
+			"ns1:eventhub:hub1~16383"},
 		{"too large", amqp.FormatMessage, large, amqp.CondMessageSizeExceeded, tooLarge(4, len(large), limit), noSystem},
-		{"batch too large", amqp.FormatBatch, batch(whole, large), amqp.CondMessageSizeExceeded, tooLarge(5, len(batch(whole, large)), limit), noSystem},
+		{"batch too large", amqp.FormatBatch, batch(whole, large), amqp.CondMessageSizeExceeded, tooLarge(5, len(batch(whole, large)), limit),
+			noSystem},
 		{"batch of a value", amqp.FormatBatch, (&amqp.Message{Value: "x", HasValue: true}).Append(nil), amqp.CondDecodeError,
 			decode + "batch: the body of a batch must be data sections", "ns1:eventhub:hub1~16383"},
-		{"batch with one bad message", amqp.FormatBatch, batch(whole, whole, whole[:3], whole), amqp.CondDecodeError, decode + "data: ", "ns1:eventhub:hub1~16383"},
+		{"batch with one bad message", amqp.FormatBatch, batch(whole, whole, whole[:3], whole), amqp.CondDecodeError, decode + "data: ",
+			"ns1:eventhub:hub1~16383"},
 		{"batch that is cut off", amqp.FormatBatch, batch(whole, whole)[:14], amqp.CondDecodeError, decode + "batch: ", "ns1:eventhub:hub1~16383"},
 	} {
 		state := s.outcome(s.transfer(row.format, false, row.payload))
@@ -486,7 +490,8 @@ func TestSenderLink(t *testing.T) {
 		t.Fatalf("links: %+v", links)
 	}
 	l := links[0]
-	if l.Kind != hub.Sender || l.Partition != 1 || l.Client != "client-1" || l.Principal != "root" || l.Records != 1 || l.Unsettled != 0 || l.Hub != "hub1" {
+	if l.Kind != hub.Sender || l.Partition != 1 || l.Client != "client-1" || l.Principal != "root" || l.Records != 1 || l.Unsettled != 0 ||
+		l.Hub != "hub1" {
 		t.Errorf("link: %+v", l)
 	}
 	s.detach()
