@@ -105,7 +105,7 @@ export class Scene {
 }
 
 /** The error that a promise fails with. */
-async function failure(attempt) {
+export async function failure(attempt) {
   let result;
   try {
     result = await attempt;

@@ -5,7 +5,7 @@ import { check, equal } from "./harness.js";
 export const properties = {
   async "hub-properties"(s) {
     for (const client of [s.producer(), s.consumer()]) {
-      const { name, partitionIds, createdOn, isGeoDrEnabled } = await client.getEventHubProperties();
+      const { name, partitionIds, createdOn, isGeoDrEnabled = false } = await client.getEventHubProperties();
       equal("name", name, s.hub);
       equal("partition ids", partitionIds, s.partitions);
       equal("geo-replicated", isGeoDrEnabled, false);

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import javascript, python
+from . import java, javascript, python
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +33,7 @@ class Suite:
 SUITES = {suite.name: suite for suite in (
     Suite("python", "azure-eventhub", "5.15.1", ("sync", "asyncio"), python.prepare),
     Suite("javascript", javascript.PACKAGE, javascript.PINNED, ("node",), javascript.prepare),
+    Suite("java", java.PACKAGE, java.PINNED, ("jvm",), java.prepare),
 )}
 
 
