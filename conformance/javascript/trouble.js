@@ -134,7 +134,7 @@ function untilStopped(name, acknowledged, send) {
   const reached = async (count) => {
     const deadline = Date.now() + SECONDS_MAX * 1000;
     while (acknowledged.length < count() && !failed) {
-      check(Date.now() < deadline, `${acknowledged.length} of ${sent} events were acknowledged`);
+      check(Date.now() < deadline, `${acknowledged.length} of ${sent} ${name} events were acknowledged`);
       await sleep(20);
     }
   };
