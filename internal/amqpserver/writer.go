@@ -69,13 +69,18 @@ func (c *Conn) collect(b []byte) (buf []byte, closing, cut bool) {
 		}
 		c.flowing = c.flowing[:0]
 	}
+	return c.takeAnswersLocked(b), c.closing, c.cut
+}
+
+// takeAnswersLocked moves the encoded answers into b, and lets the reader go on if it waited for that.
+func (c *Conn) takeAnswersLocked(b []byte) []byte {
 	b = append(b, c.out...)
 	if cap(c.out) > outKeepMax {
 		c.out = nil
 	}
 	c.out = c.out[:0]
 	c.roomLocked()
-	return b, c.closing, c.cut
+	return b
 }
 
 // sendFlowLocked encodes a flow with the latest numbers. Fields as recorded: drain null and echo false on a link, all link fields null
@@ -173,6 +178,9 @@ func (c *Conn) nextReady(o *Outbox) *Link {
 			l.blockLocked()
 			continue
 		}
+		// What was queued since collect comes first: this link's attach answer, the disposition of the request it replies to.
+		c.settleAllLocked()
+		o.b = c.takeAnswersLocked(o.b)
 		*o = Outbox{b: o.b, l: l, credit: l.creditLocked(), window: l.s.window, frameMax: int(c.frameMax), nextID: l.s.nextID,
 			unsettled: o.unsettled}
 		l.filling = true

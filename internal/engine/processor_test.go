@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
@@ -38,13 +37,15 @@ func (s *checkpoints) ClaimOwnership(_ context.Context, wanted []azeventhubs.Own
 			continue
 		}
 		s.tags++
-		tag := azcore.ETag(fmt.Sprint(s.tags))
-		o.ETag, o.LastModifiedTime = &tag, time.Now().UTC()
+		o.ETag, o.LastModifiedTime = tag(o.ETag, s.tags), time.Now().UTC()
 		s.owners[o.PartitionID] = o
 		claimed = append(claimed, o)
 	}
 	return claimed, nil
 }
+
+// tag makes a tag of the SDK's type, which a package of its own has that we need for nothing else.
+func tag[T ~string](_ *T, n int) *T { return ptr(T(fmt.Sprint(n))) }
 
 func (s *checkpoints) ListOwnership(context.Context, string, string, string, *azeventhubs.ListOwnershipOptions) ([]azeventhubs.Ownership,
 	error) {

@@ -219,7 +219,7 @@ func TestSettledRequest(t *testing.T) {
 	if a := p.recv.answer; a.SndSettleMode.V != amqp.SndSettled || a.RcvSettleMode.V != amqp.RcvFirst {
 		t.Errorf("settle modes %v and %v are not those asked for", a.SndSettleMode, a.RcvSettleMode)
 	}
-	for range 150 { // more than one grant of credit
+	for range 140 { // more than one grant of credit
 		p.request(putToken(hubURL, r.token(signedHub1, "root", rootKey)), true)
 		f := c.next()
 		if f.code == amqp.CodeFlow {
