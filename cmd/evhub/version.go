@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+// release is the version that make dist gives a binary through the linker; nothing else sets it. Empty: what go knows of the build counts.
+var release string
 
 // build says what this program was made from.
 type build struct {
@@ -20,12 +24,12 @@ type build struct {
 }
 
 func buildOf() build {
-	b := build{Version: "devel", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: cmp.Or(release, "devel"), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
+	if v := info.Main.Version; release == "" && v != "" && v != "(devel)" {
 		b.Version = v
 	}
 	for _, s := range info.Settings {

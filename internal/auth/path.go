@@ -33,7 +33,7 @@ func covers(parent, path string) bool {
 	return ok && (parent == "" || rest == "" || rest[0] == '/')
 }
 
-// unescape leaves a plus sign alone: no name has a space, but signatures that were not encoded have a plus.
+// unescape leaves a plus sign alone: signatures and addresses that were not encoded have one.
 func unescape(s string) string {
 	if decoded, err := url.PathUnescape(s); err == nil {
 		return decoded

@@ -86,12 +86,21 @@ func (s SAS) GoString() string { return s.String() }
 // "localhost:5672/hub"). It is taken for a host only where it is the host of the audience, so that a hub's bare name never becomes the
 // whole namespace.
 func (s SAS) path(audience string) string {
-	host, path := splitAddress(s.Resource)
+	host, path := splitAddress(s.address())
 	asked, _ := splitAddress(audience)
 	if host == "" && asked != "" && covers(asked, path) {
 		path = strings.Trim(path[len(asked):], "/")
 	}
 	return path
+}
+
+// address is the resource with its spaces. Form encoding (Go, .NET, Java, Python's quote_plus) writes a space as a plus, a plus as %2B, and
+// leaves no slash or colon; in a resource that has one a plus is a plus.
+func (s SAS) address() string {
+	if strings.ContainsAny(s.Resource, "/:") {
+		return s.Resource
+	}
+	return strings.ReplaceAll(s.Resource, "+", "%20")
 }
 
 // SignSAS makes a token for resource ("sb://host/hub") that ends at expires, to the second. It encodes as most SDKs do.

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +201,37 @@ func BenchmarkAuthenticateSAS(b *testing.B) {
 	for b.Loop() {
 		if _, err := ps.Authenticate(KindSAS, token, "sb://localhost/hub", beforeExpiry); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A space in sr is a plus to most encoders; a plus is one only where sr was not encoded.
+func TestSASPlusInResource(t *testing.T) {
+	t.Parallel()
+	expires := beforeExpiry.Add(time.Hour)
+	ps, err := NewPolicies(DevelopmentPolicies("ns")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, sr, audience string
+		want               Reason
+	}{
+		{"encoded space", "amqp%3A%2F%2Fhost%2Fhub%2FPartitions%2F+", "amqp://host/hub/Partitions/ ", 0},
+		{"encoded plus", "sb%3A%2F%2Fhost%2Fhub%2FPublishers%2Fa%2Bb", "sb://host/hub/Publishers/a+b", 0},
+		{"encoded space is no plus", "sb%3A%2F%2Fhost%2Fhub%2FPublishers%2Fa+b", "sb://host/hub/Publishers/a+b", WrongScope},
+		{"plus as it is", "sb://host/hub/Publishers/a+b", "sb://host/hub/Publishers/a+b", 0},
+		{"plus as it is is no space", "sb://host/hub/Publishers/a+b", "sb://host/hub/Publishers/a b", WrongScope},
+	} {
+		se := strconv.FormatInt(expires.Unix(), 10)
+		token := sasPrefix + "sr=" + test.sr + "&sig=" + url.QueryEscape(sign(test.sr, se, RootKey)) + "&se=" + se + "&skn=" + RootKeyName
+		_, err := ps.Authenticate(KindSAS, token, test.audience, beforeExpiry)
+		var got Reason
+		if e, ok := errors.AsType[*Error](err); ok {
+			got = e.Reason
+		}
+		if got != test.want {
+			t.Errorf("%s: got %v, %v", test.name, got, err)
 		}
 	}
 }

@@ -168,7 +168,7 @@ final class Sending {
         Queue<String> succeeded = new ConcurrentLinkedQueue<>();
         Queue<Throwable> failed = new ConcurrentLinkedQueue<>();
         EventHubBufferedProducerClient producer = s.closing(s.buffered(s.connection)
-            .maxWaitTime(Duration.ofMillis(200))
+            .maxWaitTime(Duration.ofSeconds(1))
             .onSendBatchSucceeded(sent -> sent.getEvents().forEach(event -> succeeded.add(event.getBodyAsString())))
             .onSendBatchFailed(sent -> failed.add(sent.getThrowable()))
             .buildClient());
