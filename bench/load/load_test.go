@@ -57,16 +57,13 @@ func TestLoads(t *testing.T) {
 	const enough = 20_000
 	loads := map[string]struct {
 		o    load.Options
-		sdk  bool
 		sink bool
 	}{
-		"pre-settled":       {o: load.Options{Events: 1, Bytes: 1024, Settled: true, Readers: 1, InFlight: 1000}},
-		"acknowledged":      {o: load.Options{Events: 1, Bytes: 1024, Readers: 1, InFlight: 1000}},
-		"one in flight":     {o: load.Options{Events: 1, Bytes: 8, Readers: 1, InFlight: 1}},
-		"two groups":        {o: load.Options{Events: 1, Bytes: 100, Settled: true, Readers: 2, InFlight: 1000}},
-		"batches":           {o: load.Options{Events: 100, Bytes: 100, InFlight: 100}, sink: true},
-		"sdk, pre-settled":  {o: load.Options{Events: 1, Bytes: 1024, Settled: true, Readers: 1, InFlight: 1000}, sdk: true},
-		"sdk, acknowledged": {o: load.Options{Events: 1, Bytes: 1024, InFlight: 1000}, sdk: true, sink: true},
+		"pre-settled":   {o: load.Options{Events: 1, Bytes: 1024, Settled: true, Readers: 1, InFlight: 1000}},
+		"acknowledged":  {o: load.Options{Events: 1, Bytes: 1024, Readers: 1, InFlight: 1000}},
+		"one in flight": {o: load.Options{Events: 1, Bytes: 8, Readers: 1, InFlight: 1}},
+		"two groups":    {o: load.Options{Events: 1, Bytes: 100, Settled: true, Readers: 2, InFlight: 1000}},
+		"batches":       {o: load.Options{Events: 100, Bytes: 100, InFlight: 100}, sink: true},
 	}
 	for name, c := range loads {
 		servers := map[string]func(*testing.T) load.Peer{
@@ -76,21 +73,19 @@ func TestLoads(t *testing.T) {
 		for server, start := range servers {
 			t.Run(name+" through the "+server, func(t *testing.T) {
 				t.Parallel()
-				o, begin, target := c.o, load.StartRaw, int64(enough)
-				if o.Peer = start(t); c.sdk {
-					begin, o.Peer.Token, target = load.StartSDK, false, enough/4
-				}
+				o, target := c.o, int64(enough)
+				o.Peer = start(t)
 				if o.InFlight == 1 {
 					target = enough / 20
 				}
-				check(t, o, begin, target)
+				check(t, o, target)
 			})
 		}
 	}
 }
 
-func check(t *testing.T, o load.Options, begin func(load.Options) (*load.Run, error), target int64) {
-	r, err := begin(o)
+func check(t *testing.T, o load.Options, target int64) {
+	r, err := load.StartRaw(o)
 	if err != nil {
 		t.Fatal(err)
 	}
