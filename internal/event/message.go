@@ -291,13 +291,23 @@ func (s Stored) AppendMessage(b []byte, p Position) []byte {
 	b = append(b, 0x00, 0x53, byte(amqp.CodeMessageAnnotations))
 	b, mark := amqp.BeginMap(b)
 	b = append(b, entries...)
-	b = amqp.AppendInt(amqp.AppendSymbol(b, annEpoch), -1)
-	b = amqp.AppendLong(amqp.AppendSymbol(b, annSeq), p.Seq)
-	b = appendDecimal(amqp.AppendSymbol(b, annOffset), p.Offset)
-	b = amqp.AppendTimestamp(amqp.AppendSymbol(b, annEnqueued), amqp.Timestamp(p.TimeMs))
+	b = append(b, annBeforeSeq...)
+	b = amqp.AppendLong(b, p.Seq)
+	b = append(b, annBeforeOffset...)
+	b = appendDecimal(b, p.Offset)
+	b = append(b, annBeforeEnqueued...)
+	b = amqp.AppendTimestamp(b, amqp.Timestamp(p.TimeMs))
 	b = amqp.EndMap(b, mark, count+4)
 	return append(b, s.Sections()...)
 }
+
+// The service's annotations as encoded, between the values that differ from event to event: a symbol (a3, length, name), and for the epoch
+// its value -1 (54 ff).
+const (
+	annBeforeSeq      = "\xa3\x1b" + annEpoch + "\x54\xff\xa3\x15" + annSeq
+	annBeforeOffset   = "\xa3\x0c" + annOffset
+	annBeforeEnqueued = "\xa3\x13" + annEnqueued
+)
 
 // appendDecimal writes v as a str8 of decimal digits.
 func appendDecimal(b []byte, v int64) []byte {
