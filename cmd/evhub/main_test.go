@@ -134,6 +134,7 @@ func TestUsage(t *testing.T) {
 		{"send eh1 body more", "send: 3 arguments given"},
 		{"send eh1 body --file x", "both BODY and --file"},
 		{"send eh1 body --key k --partition 0", "both --key and --partition"},
+		{"send eh1 body --partition=", "--partition is given with nothing in it"},
 		{"send eh1 body --property novalue", `--property "novalue" is not name=value`},
 		{"send eh1 body --connection-string Endpoint=x", "--connection-string: Endpoint is not sb://"},
 		{"receive", "receive: 0 arguments given"},

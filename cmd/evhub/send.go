@@ -52,6 +52,11 @@ passed over. Lines that come quickly go out together in a batch.`,
   evhub send eh1 --connection-string "$AZURE_CONNECTION_STRING" hello`,
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"key", "partition"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+					return badUsage("", "--%s is given with nothing in it; is a variable unset?", name)
+				}
+			}
 			s.hub = args[0]
 			return s.run(cmd.Context(), args[1:])
 		},

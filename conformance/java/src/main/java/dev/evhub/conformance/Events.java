@@ -14,6 +14,7 @@ import com.azure.messaging.eventhubs.models.CreateBatchOptions;
 import dev.evhub.conformance.Case.NotApplicable;
 import java.math.BigInteger;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
@@ -95,8 +96,8 @@ final class Events {
         for (int i = 0; i < everyByte.length; i++) {
             everyByte[i] = (byte) i;
         }
-        List<byte[]> bodies = List.of(everyByte, "ünïcödé 日本語 🚀".getBytes(java.nio.charset.StandardCharsets.UTF_8), new byte[0],
-            new byte[255], new byte[1000]);
+        List<byte[]> bodies = List.of(everyByte, "ünïcödé 日本語 🚀".getBytes(StandardCharsets.UTF_8), new byte[0], new byte[255],
+            new byte[1000]);
         List<ByteBuffer> want = bodies.stream().map(ByteBuffer::wrap).toList();
         List<ByteBuffer> got = roundTrip(s, bodies.stream().map(EventData::new).toList()).stream()
             .map(event -> ByteBuffer.wrap(event.getBody())).toList();
@@ -124,7 +125,8 @@ final class Events {
     static void annotatedMessage(Scene s) {
         EventData event = new EventData("body");
         AmqpAnnotatedMessage message = event.getRawAmqpMessage();
-        message.getHeader().setDurable(true).setPriority((short) 10).setTimeToLive(Duration.ofMinutes(1)).setFirstAcquirer(true).setDeliveryCount(3L);
+        message.getHeader()
+            .setDurable(true).setPriority((short) 10).setTimeToLive(Duration.ofMinutes(1)).setFirstAcquirer(true).setDeliveryCount(3L);
         message.getProperties()
             .setMessageId(new AmqpMessageId("id 1")).setUserId("user".getBytes()).setTo(new AmqpAddress("to")).setSubject("subject")
             .setReplyTo(new AmqpAddress("reply")).setCorrelationId(new AmqpMessageId("correlation")).setContentType("application/json")
@@ -148,14 +150,12 @@ final class Events {
     }
 
     private static List<Object> shown(AmqpMessageProperties p) {
-        List<Object> shown = List.of(p.getMessageId().toString(), new String(p.getUserId()), p.getTo().toString(), p.getSubject(),
-            p.getReplyTo().toString(), p.getCorrelationId().toString(), p.getContentType(), p.getContentEncoding(), p.getAbsoluteExpiryTime(),
-            p.getCreationTime(), p.getGroupId(), p.getGroupSequence(), p.getReplyToGroupId());
-        equal("count of the properties", shown.size(), 13);
-        return shown;
+        return List.of(p.getMessageId().toString(), new String(p.getUserId()), p.getTo().toString(), p.getSubject(),
+            p.getReplyTo().toString(), p.getCorrelationId().toString(), p.getContentType(), p.getContentEncoding(),
+            p.getAbsoluteExpiryTime(), p.getCreationTime(), p.getGroupId(), p.getGroupSequence(), p.getReplyToGroupId());
     }
 
-    /** Sends each event singly and all of them in a batch, a second one beside it if there is but one; gives what arrived in this order. */
+    /** Sends each event singly, then all of them in a batch, twice if there is but one; gives what arrived in this order. */
     private static List<EventData> roundTrip(Scene s, List<EventData> sent) {
         EventHubProducerClient producer = s.producer();
         CreateBatchOptions there = new CreateBatchOptions().setPartitionId("0");

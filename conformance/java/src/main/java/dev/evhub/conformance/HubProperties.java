@@ -46,9 +46,9 @@ final class HubProperties {
         EventData last = s.reader("1").take(3).get(2);
         EventHubProducerClient producer = s.producer();
         EventHubConsumerClient consumer = s.closing(s.client().buildConsumerClient());
-        for (PartitionProperties properties : List.of(producer.getPartitionProperties("1"), consumer.getPartitionProperties("1"))) {
-            equal("partition 1", shown(properties), List.of(s.hub, "1", 0L, 2L, String.valueOf(last.getOffset()), false, last.getEnqueuedTime()));
-        }
+        List<Object> want = List.of(s.hub, "1", 0L, 2L, String.valueOf(last.getOffset()), false, last.getEnqueuedTime());
+        equal("partition 1", shown(producer.getPartitionProperties("1")), want);
+        equal("partition 1", shown(consumer.getPartitionProperties("1")), want);
         isEmpty(s, "0", producer.getPartitionProperties("0"));
         isEmpty(s, "0", consumer.getPartitionProperties("0"));
     }

@@ -32,7 +32,8 @@ final class ProxyPath {
     /** Opens a path of the proxy whose control address is given. */
     static ProxyPath open(String control, String connection) {
         State state = ask("POST", control + "/paths");
-        return new ProxyPath(control + "/paths/" + state.id, connection.replaceFirst("^Endpoint=sb:[^;]*", "Endpoint=sb://" + state.address));
+        String through = connection.replaceFirst("^Endpoint=sb:[^;]*", "Endpoint=sb://" + state.address);
+        return new ProxyPath(control + "/paths/" + state.id, through);
     }
 
     private static State ask(String method, String url) {

@@ -6,8 +6,6 @@ import com.azure.messaging.eventhubs.EventData;
 import com.azure.messaging.eventhubs.EventHubConsumerAsyncClient;
 import com.azure.messaging.eventhubs.EventProcessorClient;
 import com.azure.messaging.eventhubs.EventProcessorClientBuilder;
-import com.azure.messaging.eventhubs.models.CloseContext;
-import com.azure.messaging.eventhubs.models.CloseReason;
 import com.azure.messaging.eventhubs.models.EventContext;
 import com.azure.messaging.eventhubs.models.LastEnqueuedEventProperties;
 import com.azure.messaging.eventhubs.models.PartitionEvent;
@@ -25,7 +23,6 @@ final class Reader implements AutoCloseable {
 
     private final List<Arrival> arrivals = new ArrayList<>();
     private final List<Throwable> errors = new ArrayList<>();
-    private final List<CloseReason> closed = new ArrayList<>(); // why a processor no longer reads a partition
     private LastEnqueuedEventProperties last; // as of the last event
     private boolean ended; // there is nothing more to come
     private boolean held; // what is there is not taken
@@ -52,7 +49,6 @@ final class Reader implements AutoCloseable {
         EventProcessorClient processor = processing
             .processEvent(reader::process)
             .processError(context -> reader.failed(context.getThrowable()))
-            .processPartitionClose(reader::closed)
             .buildEventProcessorClient();
         reader.stop = processor::stop;
         processor.start();
@@ -108,11 +104,6 @@ final class Reader implements AutoCloseable {
         notifyAll();
     }
 
-    private synchronized void closed(CloseContext context) {
-        closed.add(context.getCloseReason());
-        notifyAll();
-    }
-
     private synchronized void ended() {
         ended = true;
         notifyAll();
@@ -150,10 +141,6 @@ final class Reader implements AutoCloseable {
         return List.copyOf(errors);
     }
 
-    synchronized List<CloseReason> closed() {
-        return List.copyOf(closed);
-    }
-
     /** From now on a consumer is asked for no event, and no call to a processor's handler returns, until letGo. */
     synchronized void hold() {
         held = true;
@@ -178,12 +165,9 @@ final class Reader implements AutoCloseable {
 
     /** Waits for a condition. An error of the SDK ends the wait, unless the condition is met by then. */
     synchronized void until(BooleanSupplier done, String what) {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(SECONDS_MAX);
-        while (!done.getAsBoolean()) {
-            if (!errors.isEmpty()) {
-                throw new AssertionError("waiting for " + what + ", the SDK reported an error", errors.get(0));
-            }
-            waitUntil(deadline, what);
+        inSpiteOfErrors(() -> done.getAsBoolean() || !errors.isEmpty(), what);
+        if (!done.getAsBoolean()) {
+            throw new AssertionError("waiting for " + what + ", the SDK reported an error", errors.get(0));
         }
     }
 
@@ -191,7 +175,13 @@ final class Reader implements AutoCloseable {
     synchronized void inSpiteOfErrors(BooleanSupplier done, String what) {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(SECONDS_MAX);
         while (!done.getAsBoolean()) {
-            waitUntil(deadline, what);
+            long millis = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+            if (ended || millis <= 0) {
+                List<String> first = bodies().stream().limit(20).toList();
+                throw new AssertionError("no " + what + (ended ? ": the stream ended" : " in " + SECONDS_MAX + " s") + "; errors: " + errors
+                    + "; " + arrivals.size() + " events: " + first);
+            }
+            await(millis);
         }
     }
 
@@ -201,23 +191,17 @@ final class Reader implements AutoCloseable {
         return errors().get(0);
     }
 
-    private void waitUntil(long deadline, String what) {
-        long millis = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
-        if (ended || millis <= 0) {
-            List<String> bodies = bodies();
-            String why = ended ? "the stream ended" : "time is up";
-            throw new AssertionError("no " + what + ": " + why + "; errors: " + errors + "; " + bodies.size() + " events: "
-                + bodies.subList(0, Math.min(20, bodies.size())));
-        }
-        await(millis);
-    }
-
     private void await(long millis) {
         try {
             wait(millis);
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Waits for the end of the stream, when the client was closed. */
+    void end() {
+        until(() -> ended, "end of the stream");
     }
 
     @Override

@@ -4,9 +4,9 @@ import static dev.evhub.conformance.Check.equal;
 import static dev.evhub.conformance.Check.that;
 
 import com.azure.messaging.eventhubs.EventData;
+import com.azure.messaging.eventhubs.EventHubConsumerAsyncClient;
 import com.azure.messaging.eventhubs.EventHubConsumerClient;
 import com.azure.messaging.eventhubs.EventHubProducerClient;
-import com.azure.messaging.eventhubs.models.CloseReason;
 import com.azure.messaging.eventhubs.models.CreateBatchOptions;
 import com.azure.messaging.eventhubs.models.EventPosition;
 import com.azure.messaging.eventhubs.models.LastEnqueuedEventProperties;
@@ -97,9 +97,12 @@ final class Receiving {
         });
         try {
             for (int run = 0; run < 2; run++) {
-                List<Reader> readers = Stream.generate(() -> s.reader("0")).limit(5).toList();
+                List<EventHubConsumerAsyncClient> clients = Stream.generate(() -> s.client().buildAsyncConsumerClient()).limit(5).toList();
+                List<Reader> readers = clients.stream()
+                    .map(client -> s.closing(Reader.of(client, client.receiveFromPartition("0", EventPosition.earliest())))).toList();
                 readers.forEach(reader -> reader.take(10));
-                Scene.closeAll(readers);
+                clients.forEach(EventHubConsumerAsyncClient::close);
+                readers.forEach(Reader::end);
                 readers.forEach(reader -> equal("errors", reader.errors(), List.of()));
             }
         } finally {

@@ -19,7 +19,6 @@ import com.azure.messaging.eventhubs.models.EventPosition;
 import com.azure.messaging.eventhubs.models.ReceiveOptions;
 import com.azure.messaging.eventhubs.models.SendOptions;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
@@ -41,7 +40,8 @@ final class Trouble {
     @Case("receive-stopped-readers")
     static void stoppedReaders(Scene s) {
         ProxyPath path = s.path();
-        Reader busy = s.processor(s.processing(s.connection).consumerGroup("cg1").initialPartitionEventPosition(p -> EventPosition.earliest()));
+        Reader busy = s.processor(s.processing(s.connection).consumerGroup("cg1")
+            .initialPartitionEventPosition(partition -> EventPosition.earliest()));
         Reader idle = s.reader("0");
         Reader deaf = s.reader(s.client(path.connection, s.hub), "0", EventPosition.earliest(), new ReceiveOptions());
         Reader free = s.reader("0");
@@ -61,11 +61,9 @@ final class Trouble {
         idle.letGo();
         path.resume();
         for (Reader reader : List.of(busy, idle, deaf)) {
-            List<EventData> events = reader.take(301);
+            reader.take(301);
             isGapless(reader, "0");
-            for (int i = 0; i < 301; i++) {
-                that(Arrays.equals(events.get(i).getBody(), free.events().get(i).getBody()), () -> "the bodies differ");
-            }
+            that(reader.bodies().equals(free.bodies()), () -> "the bodies differ");
         }
     }
 
@@ -73,9 +71,7 @@ final class Trouble {
         for (int sent = 0; sent < count; ) {
             EventDataBatch batch = producer.createBatch(new CreateBatchOptions().setPartitionId("0"));
             while (sent < count && batch.getCount() < 15) {
-                byte[] body = new byte[60_000];
-                Arrays.fill(body, (byte) sent++);
-                batch.tryAdd(new EventData(body));
+                batch.tryAdd(new EventData(String.valueOf((char) ('a' + sent++ % 26)).repeat(60_000)));
             }
             producer.send(batch);
         }
@@ -91,7 +87,7 @@ final class Trouble {
         Sender buffered = buffered(s, path.connection);
         exclusive.until(() -> s.partitions.stream().allMatch(partition -> exclusive.of(partition).size() >= 5), "events before the outage");
         shared.take(5);
-        List<String> before = path.ends(); // some have ended: a processor asks for the hub's properties on one of its own
+        int before = path.ends().size();
 
         path.cut();
         pause(2000); // so long it lasts
@@ -100,7 +96,8 @@ final class Trouble {
         arrived(exclusive, "0", single.stopAfter(20));
         arrived(shared, "0", single.acknowledged());
         arrived(exclusive, "1", buffered.stopAfter(5));
-        equal("ends of connections", path.ends().subList(0, before.size()), before.stream().map(by -> by.isEmpty() ? "cut" : by).toList());
+        List<String> ends = path.ends().subList(0, before); // one may have had its end before: a processor asks for the hub's properties on it
+        that(ends.contains("cut") && !ends.contains(""), () -> "connections ended by " + ends);
         List<EventData> events = exclusive.eventsOf("0");
         long last = s.producer(s.client(path.connection, s.hub)).getPartitionProperties("0").getLastEnqueuedSequenceNumber();
         equal("last number", events.get(events.size() - 1).getSequenceNumber(), last);
@@ -169,15 +166,15 @@ final class Trouble {
     private static Sender single(Scene s, String connection) {
         EventHubProducerClient producer = s.producer(s.client(connection, s.hub).retryOptions(QUICK));
         Queue<String> acknowledged = new ConcurrentLinkedQueue<>();
-        return new Sender("single", acknowledged, body -> {
+        return s.closing(new Sender("single", acknowledged, body -> {
             producer.send(List.of(new EventData(body)), new SendOptions().setPartitionId("0"));
             acknowledged.add(body);
-        });
+        }));
     }
 
     /**
-     * Leaves event after event to a buffered producer, for partition 1. Each comes soon after the last batch was acknowledged and the next one
-     * made, which asking for the count waits for: if an event comes while the SDK makes a batch, which takes its time in an outage, it
+     * Leaves event after event to a buffered producer, for partition 1. Each comes soon after the last batch was acknowledged and the next
+     * one made, which asking for the count waits for: if an event comes while the SDK makes a batch, which takes its time in an outage, it
      * interrupts itself, sends the last batch once more, and the second time fails for good.
      */
     private static Sender buffered(Scene s, String connection) {
@@ -189,16 +186,16 @@ final class Trouble {
             .onSendBatchSucceeded(sent -> sent.getEvents().forEach(event -> acknowledged.add(event.getBodyAsString())))
             .onSendBatchFailed(sent -> failed.add(sent.getThrowable()))
             .buildClient());
-        return new Sender("buffered", acknowledged, body -> {
+        return s.closing(new Sender("buffered", acknowledged, body -> {
             producer.enqueueEvent(new EventData(body), new SendOptions().setPartitionId("1"));
             eventually(() -> acknowledged.contains(body) || !failed.isEmpty(), SECONDS_MAX, () -> body + " is not acknowledged");
             equal("failed", List.copyOf(failed), List.of());
             producer.getBufferedEventCount();
-        });
+        }));
     }
 
     /** Goes on sending until it is stopped. */
-    private static final class Sender {
+    private static final class Sender implements AutoCloseable {
         private static final int PAUSE_MILLIS = 5;
 
         private final Queue<String> acknowledged;
@@ -234,6 +231,11 @@ final class Trouble {
         /** A buffered producer may send a batch twice while it recovers. */
         List<String> acknowledged() {
             return acknowledged.stream().distinct().toList();
+        }
+
+        @Override
+        public void close() {
+            stop = true;
         }
     }
 }
