@@ -2,6 +2,7 @@ package proc_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -47,7 +48,7 @@ func TestKillTakesDescendants(t *testing.T) {
 	if _, err := proc.Busy(); err != nil {
 		return // as above
 	}
-	cmd := exec.Command("sh", "-c", "sleep 600 & sleep 600 & wait")
+	cmd := exec.Command("sh", "-c", "sleep 600 & sleep 600 & echo started; wait")
 	out, err := cmd.StdoutPipe() // held open by all three
 	if err == nil {
 		err = cmd.Start()
@@ -55,25 +56,12 @@ func TestKillTakesDescendants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := proc.Tree(cmd.Process.Pid)
-	if err != nil {
+	line := make([]byte, len("started\n"))
+	if _, err := io.ReadFull(out, line); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		all, err := proc.Tree(cmd.Process.Pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if all.RSSBytes > own.RSSBytes || own.RSSBytes == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-		if t.Context().Err() != nil {
-			t.Fatal(t.Context().Err())
-		}
-	}
 	proc.Kill(cmd.Process.Pid)
-	if n, err := out.Read(make([]byte, 1)); n != 0 || err == nil {
+	if n, err := out.Read(line); n != 0 || err == nil {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 	cmd.Wait()
