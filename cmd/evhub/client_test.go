@@ -140,7 +140,8 @@ func TestSendInterrupted(t *testing.T) {
 	fmt.Fprintln(lines, "one")
 	evhub(t, s.env, "", "receive", "eh1", "--count", "1").ok(t)
 	cancel()
-	if code := <-ended; code != exitFailed || !strings.Contains(errw.String(), "interrupted") || !strings.Contains(errw.String(), "sent 1 event") {
+	// Whether it counts the event is open: that is stored by now, but its acknowledgement may still be on the way.
+	if code := <-ended; code != exitFailed || !strings.Contains(errw.String(), "interrupted") {
 		t.Errorf("exit code %d: %s", code, errw.String())
 	}
 }
