@@ -147,7 +147,10 @@ func TestServerGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r.Progress().Completed == 0 {
+	for until := time.Now().Add(time.Minute); r.Progress().Completed == 0; {
+		if time.Now().After(until) {
+			t.Fatal("no event in a minute")
+		}
 		time.Sleep(time.Millisecond)
 	}
 	e.Close()
