@@ -28,16 +28,19 @@ type Conn struct {
 	delivery Delivery            // reader: the one at hand
 	peer     amqp.Open           // reader; read by others only after opened
 
-	box       Outbox       // writer
-	partial   int          // reader: bytes of deliveries that are still arriving
-	deaf      bool         // reader: our close is out, only the peer's close still counts
-	inflight  atomic.Int64 // bytes delivered to sinks and not yet settled
-	lastRead  atomic.Int64 // nanoseconds since born
-	lastWrite atomic.Int64
-	born      time.Time
-	wake      chan struct{} // capacity 1: the writer has something to do
-	beatDue   atomic.Bool   // the peer waits for a sign of life
-	roomFor   *sync.Cond    // on mu: the reader waits here while too much is pending
+	box         Outbox       // writer
+	lastSession *session     // reader: of the last transfer; saves looking it up
+	lastChannel uint16       // reader: its channel, the peer's
+	burstBytes  int64        // reader: of deliveries at hand, not yet in inflight
+	partial     int          // reader: bytes of deliveries that are still arriving
+	deaf        bool         // reader: our close is out, only the peer's close still counts
+	inflight    atomic.Int64 // bytes delivered to sinks and not yet settled
+	lastRead    atomic.Int64 // nanoseconds since born
+	lastWrite   atomic.Int64
+	born        time.Time
+	wake        chan struct{} // capacity 1: the writer has something to do
+	beatDue     atomic.Bool   // the peer waits for a sign of life
+	roomFor     *sync.Cond    // on mu: the reader waits here while too much is pending
 
 	mu        sync.Mutex  // guards the fields below; never held across I/O, nor while calling a Container, Sink or Source
 	alive     clock.Timer // handshake at first, then the peer's silence; nil when the connection is over

@@ -35,8 +35,13 @@ func (s *session) transfer(body []byte) error {
 	if err != nil {
 		return undecodable(err)
 	}
-	s.incomingID.Store(s.incomingID.Load() + 1)
-	l := s.links[p.Handle]
+	s.taken++
+	l := s.lastLink
+	if l == nil || l.request.Handle != p.Handle {
+		s.publish()
+		l = s.links[p.Handle]
+		s.lastLink = l
+	}
 	switch {
 	case l == nil:
 		s.fail(amqp.CondUnattachedHandle, "a transfer for handle %d, where no link is attached", p.Handle)
@@ -70,7 +75,7 @@ func (l *Link) transfer(p *amqp.Transfer, payload []byte) {
 		return
 	}
 	l.overrun--
-	l.delivered.Store(l.delivered.Load() + 1)
+	l.taken++
 	if p.Aborted.Or(false) {
 		l.aborted()
 		return
@@ -139,7 +144,7 @@ func (l *Link) deliver(id, format uint32, settled bool, size int, payload []byte
 	}
 	c := l.s.c
 	l.sinceTopUp++
-	c.inflight.Add(int64(size))
+	c.burstBytes += int64(size)
 	c.delivery = Delivery{ID: id, Format: format, Settled: settled, Bytes: size, Payload: payload}
 	l.sink.Deliver(&c.delivery)
 	c.delivery.Payload = nil // the buffer is only lent
@@ -169,6 +174,9 @@ func (l *Link) breach(cond amqp.Symbol, text string) {
 
 // flushDirty lets the sinks hand on what they got. Reader only.
 func (c *Conn) flushDirty() {
+	c.publish()
+	c.inflight.Add(c.burstBytes)
+	c.burstBytes = 0
 	for i, l := range c.dirty {
 		c.dirty[i] = nil
 		l.dirty = false
@@ -178,8 +186,10 @@ func (c *Conn) flushDirty() {
 	c.dirty = c.dirty[:0]
 }
 
-// oweFlow has the writer send a flow for the link, or for the session if l is nil.
+// oweFlow has the writer send a flow for the link, or for the session if l is nil. What it shows is counted up to this frame: a peer that
+// was shown less would stop before it is due the next one. Reader only.
 func (c *Conn) oweFlow(s *session, l *Link) {
+	s.publish()
 	c.mu.Lock()
 	c.oweFlowLocked(s, l)
 	c.mu.Unlock()

@@ -27,6 +27,7 @@ type Link struct {
 	limit      int           // same: bytes a delivery may have
 	open       atomic.Bool   // state is linkAttached; lets the reader look without mu
 	delivered  atomic.Uint32 // delivery-count where the client sends: counted by the reader, shown by the writer
+	taken      uint32        // reader: delivered, not yet shown
 	overrun    uint32        // reader, once the link is open: deliveries still tolerated
 	sinceTopUp uint32        // reader
 	refill     uint32        // reader: deliveries after which credit is topped up
@@ -93,7 +94,6 @@ func (l *Link) AcceptSink(sink Sink, a Answer) bool {
 	}
 	l.sink, l.credit, l.refill, l.overrun = sink, a.Credit, a.Refill, a.Credit+overrunMax
 	l.limit = int(min(a.MessageBytes, 1<<31-1))
-	l.delivered.Store(l.request.InitialDeliveryCount.Or(0)) // the client counts from here [2.6.7]
 	l.acceptLocked(a)
 	c.oweFlowLocked(l.s, l)
 	c.signal()
@@ -351,6 +351,8 @@ func (s *session) attach(body []byte) error {
 		return undecodable(err)
 	}
 	r := &l.request
+	l.taken = r.InitialDeliveryCount.Or(0) // the client counts from here [2.6.7]
+	l.delivered.Store(l.taken)
 	if s.links[r.Handle] != nil {
 		s.fail(amqp.CondHandleInUse, "handle %d is attached already", r.Handle)
 		return nil
@@ -396,6 +398,7 @@ func (s *session) detach(body []byte) error {
 	}
 	s.c.flushDirty()
 	delete(s.links, p.Handle)
+	s.lastLink = nil
 	if key := (linkKey{l.request.Name, l.request.Role}); s.names[key] == l {
 		delete(s.names, key)
 	}

@@ -317,6 +317,7 @@ func (m *model) attach(s *modelSession, handle uint32) {
 		l.sink = m.w.sink(l.name)
 		l.l = l.sink.l
 		l.l.delivered.Store(baseCount)
+		l.l.taken = baseCount
 	default:
 		l.source = m.w.source(l.name)
 		l.l = l.source.l

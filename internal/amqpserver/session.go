@@ -16,7 +16,9 @@ type session struct {
 	names      map[linkKey]*Link // reader: attached links
 	sinceFlow  int               // reader: transfer frames taken since the peer last heard our window
 	nextID     uint32            // writer: next outgoing delivery-id
-	incomingID atomic.Uint32     // next-incoming-id: set by the reader, shown by the writer
+	lastLink   *Link             // reader: of the last transfer; saves looking it up
+	taken      uint32            // reader: next-incoming-id
+	incomingID atomic.Uint32     // taken, as the writer shows it
 
 	// guarded by Conn.mu
 	handles     []*Link     // by our handle, nil where free
@@ -60,7 +62,12 @@ func (c *Conn) frame(channel uint16, body []byte) error {
 	if code == amqp.CodeBegin {
 		return c.begin(channel, body)
 	}
+	if s := c.lastSession; s != nil && c.lastChannel == channel && code == amqp.CodeTransfer && !s.ended.Load() {
+		return s.transfer(body)
+	}
+	c.publish()
 	s, known := c.sessions[channel]
+	c.lastSession, c.lastChannel = s, channel
 	if !known {
 		return violation(amqp.CondFramingError, "a frame (descriptor %#x) for channel %d, where no session was begun", uint64(code), channel)
 	}
@@ -91,7 +98,8 @@ func (c *Conn) begin(channel uint16, body []byte) error {
 		outgoingWnd: p.IncomingWindow,
 		window:      p.IncomingWindow,
 	}
-	s.incomingID.Store(p.NextOutgoingID)
+	s.taken = p.NextOutgoingID
+	s.publish()
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,6 +122,21 @@ func (c *Conn) begin(channel uint16, body []byte) error {
 	})
 	c.signal()
 	return nil
+}
+
+// publish lets the writer show what the reader has counted. While transfers of one link follow each other that is once, at the end of the
+// burst: atomic stores for each would cost as much as looking at the frame.
+func (c *Conn) publish() {
+	if c.lastSession != nil {
+		c.lastSession.publish()
+	}
+}
+
+func (s *session) publish() {
+	s.incomingID.Store(s.taken)
+	if s.lastLink != nil {
+		s.lastLink.delivered.Store(s.lastLink.taken)
+	}
 }
 
 // frame handles one frame of a session.
@@ -147,6 +170,7 @@ func (s *session) peerEnded(channel uint16, body []byte) error {
 	c := s.c
 	c.flushDirty()
 	c.sessions[channel] = nil
+	c.lastSession = nil
 	c.mu.Lock()
 	s.endLocked(nil, false)
 	c.channels[s.channel] = nil
@@ -191,6 +215,7 @@ func (s *session) endLocked(e *amqp.Error, detach bool) {
 
 // detachAll tells what stands behind the session's links that they are gone. Reader only.
 func (s *session) detachAll() {
+	s.lastLink = nil
 	for handle, l := range s.links {
 		delete(s.links, handle)
 		l.gone()
