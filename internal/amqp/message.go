@@ -1,10 +1,20 @@
 package amqp
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // NextSection splits the first section off a message [3.2]: its code, the section as it stands, its value (constructor included) and what
 // follows. The value is looked at for its size only. All results are parts of b; nothing is allocated.
 func NextSection(b []byte) (code Code, section, value, rest []byte, err error) {
+	if n := usualSection(b); n > 0 {
+		return Code(b[2]), b[:n:n], b[3:n:n], b[n:], nil
+	}
+	return nextSection(b)
+}
+
+func nextSection(b []byte) (code Code, section, value, rest []byte, err error) {
 	descriptor, value, err := ReadDescriptor(b)
 	if err != nil {
 		return 0, nil, nil, nil, sectionError(err)
@@ -18,6 +28,29 @@ func NextSection(b []byte) (code Code, section, value, rest []byte, err error) {
 		return 0, nil, nil, nil, fmt.Errorf("%s: %w", code, err)
 	}
 	return code, b[:len(b)-len(rest)], value[:len(value)-len(rest)], rest, nil
+}
+
+// usualSection is the size of the section that b starts with if it is encoded as nearly all are: a small descriptor, and a value that says
+// its size in one byte, or a long binary. It is 0 for all others, right or wrong.
+func usualSection(b []byte) int {
+	if len(b) < 5 || b[0] != ctorDescribed || b[1] != ctorSmallUlong || Code(b[2]) < CodeHeader || Code(b[2]) > CodeFooter {
+		return 0
+	}
+	n := 5 + uint64(b[4])
+	switch b[3] {
+	case ctorBinary8, ctorString8, ctorList8, ctorMap8:
+	case ctorBinary32:
+		if len(b) < 8 {
+			return 0
+		}
+		n = 8 + uint64(binary.BigEndian.Uint32(b[4:]))
+	default:
+		return 0
+	}
+	if n > uint64(len(b)) {
+		return 0
+	}
+	return int(n)
 }
 
 func sectionError(err error) error { return fmt.Errorf("message: %w", err) }
