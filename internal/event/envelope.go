@@ -10,7 +10,7 @@
 //	 0  version        u8   1
 //	 1  form           u8   1: AMQP sections
 //	 2  flags          u16  bit 0: the body is null; bits 4-5: kind of key (0 none, 1 text, 2 bytes)
-//	 4  checksum       u32  CRC-32C of all other bytes
+//	 4  size           u32  of the whole envelope
 //	 8  length as sent u32  of the message as its sender encoded it, header section included
 //	12  annotations    u32  bytes of the sender's message annotations (map entries, without the map's own header)
 //	16  annotations    u16  how many entries that is
@@ -23,6 +23,8 @@
 //	46  reserved       u16  0
 //	48  annotations, then (form 1) the sections from properties on
 //
+// There is no checksum in it: that what comes back is what was stored is a promise of the log, which can keep it for many events at once.
+//
 // The header section and the delivery annotations of the sender are not kept, as the service keeps neither (recorded); a
 // delivery-annotations section behind the body is part of the sections and comes back there (recorded).
 package event
@@ -31,15 +33,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 )
 
 const (
-	version    = 1
-	formAMQP   = 1
-	headBytes  = 48
-	checksumAt = 4
+	version   = 1
+	formAMQP  = 1
+	headBytes = 48
+	sizeAt    = 4
 
 	flagBodyNull = 1 << 0
 	keyKindShift = 4
@@ -57,8 +58,6 @@ const (
 // TimeNone is the create time of an event whose producer gave none.
 const TimeNone = math.MinInt64
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Position is where an event stands in its partition.
 type Position struct{ Seq, Offset, TimeMs int64 }
 
@@ -68,7 +67,7 @@ func Step(lengthAsSent int) int64 { return (56 + int64(lengthAsSent) + 7) &^ 7 }
 // Stored is one event in its stored form. It aliases the bytes it was opened on.
 type Stored struct{ b []byte }
 
-// Open looks at stored bytes. It checks that they are of a known version and form and that their lengths fit, not the checksum.
+// Open looks at stored bytes. It checks that they are of a known version and form and that their lengths fit.
 func Open(b []byte) (Stored, error) {
 	if len(b) < headBytes {
 		return Stored{}, fmt.Errorf("event: %d bytes are less than an envelope's head (%d)", len(b), headBytes)
@@ -77,18 +76,13 @@ func Open(b []byte) (Stored, error) {
 		return Stored{}, fmt.Errorf("event: envelope of version %d, form %d is unknown", b[0], b[1])
 	}
 	s := Stored{b}
+	if s.u32(sizeAt) != uint32(len(b)) {
+		return Stored{}, fmt.Errorf("event: %d bytes of an envelope of %d", len(b), s.u32(sizeAt))
+	}
 	if headBytes+uint64(s.u32(12)) > uint64(len(b)) || uint64(s.u32(20))+uint64(s.u16(18)) > uint64(len(b)) {
 		return Stored{}, errors.New("event: the envelope's lengths exceed its size")
 	}
 	return s, nil
-}
-
-// Check verifies the checksum.
-func (s Stored) Check() error {
-	if got, want := checksum(s.b), s.u32(checksumAt); got != want {
-		return fmt.Errorf("event: checksum %08x, want %08x", got, want)
-	}
-	return nil
 }
 
 func (s Stored) u16(at int) uint16 { return binary.BigEndian.Uint16(s.b[at:]) }
@@ -115,10 +109,6 @@ func (s Stored) annotations() (entries []byte, count int) {
 // Sections are the encoded AMQP sections from properties on.
 func (s Stored) Sections() []byte { return s.b[headBytes+int(s.u32(12)):] }
 
-func checksum(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:checksumAt], castagnoli), castagnoli, b[checksumAt+4:])
-}
-
 // head is what is written in front of an event.
 type head struct {
 	flags        uint16
@@ -133,6 +123,7 @@ type head struct {
 func (h *head) put(b []byte) {
 	b[0], b[1] = version, formAMQP
 	binary.BigEndian.PutUint16(b[2:], h.flags)
+	binary.BigEndian.PutUint32(b[sizeAt:], uint32(len(b)))
 	binary.BigEndian.PutUint32(b[8:], uint32(h.lengthAsSent))
 	binary.BigEndian.PutUint32(b[12:], uint32(h.annotations))
 	binary.BigEndian.PutUint16(b[16:], uint16(h.entries))
@@ -142,5 +133,4 @@ func (h *head) put(b []byte) {
 	binary.BigEndian.PutUint64(b[24:], uint64(createTime))
 	binary.BigEndian.PutUint64(b[32:], uint64(producerNone))
 	clear(b[40:headBytes])
-	binary.BigEndian.PutUint32(b[checksumAt:], checksum(b))
 }
