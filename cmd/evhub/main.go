@@ -77,7 +77,7 @@ func (a *app) root() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRun:  func(*cobra.Command, []string) { a.parsed = true },
 	}
-	root.AddCommand(a.serveCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
+	root.AddCommand(a.serveCommand(), a.execCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
 		a.healthCommand(), a.versionCommand())
 	return root
 }
@@ -110,6 +110,9 @@ func takes(low, high int) cobra.PositionalArgs {
 func (a *app) report(cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitDone
+	}
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
 	}
 	text, hint, code := err.Error(), "", exitFailed
 	if f, ok := errors.AsType[*failure](err); ok {
