@@ -4,8 +4,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +28,11 @@ var rooms = map[string][]string{
 	"internal/eventhubs":  {"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
 	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub"},
 
+	// the port of the notification service, and its adapters
+	"notify":       {},
+	"notify/kafka": {"notify"},
+	"notify/local": {"internal/clock", "internal/event", "internal/eventlog", "internal/hub", "notify"},
+
 	// hall
 	"internal/hub": {"internal/clock", "internal/eventlog"},
 
@@ -45,13 +52,32 @@ var rooms = map[string][]string{
 	"internal/obs":    {},
 }
 
-// pure rooms are functions on bytes: no I/O, no clock.
+// pure rooms are functions on bytes: no I/O, no clock. Of package time they may use what does not tell it.
 var pure = []string{"internal/amqp", "internal/event"}
 
 // core rooms are what a test kit starts inside a test: the standard library and nothing else.
 var core = []string{
 	"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/engine", "internal/event", "internal/eventhubs",
 	"internal/eventlog", "internal/eventlog/memlog", "internal/hub",
+}
+
+// telling matches what of package time depends on the clock.
+var telling = regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|AfterFunc|Tick|NewTimer|NewTicker)\b`)
+
+func TestPureRoomsHaveNoClock(t *testing.T) {
+	t.Parallel()
+	for file := range goFiles(t) {
+		if !slices.Contains(pure, path.Dir(file)) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := telling.Find(text); found != nil {
+			t.Errorf("%s uses %s: this room has no clock", file, found)
+		}
+	}
 }
 
 func TestWhoMayImportWhom(t *testing.T) {
@@ -72,7 +98,7 @@ func TestWhoMayImportWhom(t *testing.T) {
 			switch {
 			case ours && !slices.Contains(allowed, inside):
 				t.Errorf("%s imports %s, which the table does not allow", file, inside)
-			case slices.Contains(pure, room) && slices.Contains([]string{"net", "os", "io", "time", "reflect", "sync"}, imported):
+			case slices.Contains(pure, room) && slices.Contains([]string{"net", "os", "io", "reflect", "sync"}, imported):
 				t.Errorf("%s imports %s: this room is pure", file, imported)
 			case !ours && slices.Contains(core, room) && strings.Contains(strings.Split(imported, "/")[0], "."):
 				t.Errorf("%s imports %s: this room belongs to the core and uses the standard library only", file, imported)

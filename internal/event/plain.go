@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/evhub-dev/evhub/internal/amqp"
@@ -21,8 +22,8 @@ type Plain struct {
 
 	Key string // partition key; "": none
 
-	// Properties are the application properties. AppendMessage takes the Go types of AMQP values, int, uint, and whatever has a
-	// UnixMilli method, as time.Time does; a stored event shows the former.
+	// Properties are the application properties. AppendMessage takes the Go types of AMQP values, int, uint and time.Time; a stored event
+	// shows the former.
 	Properties map[string]any
 }
 
@@ -94,7 +95,7 @@ func appendProperty(b []byte, v any) ([]byte, bool) {
 	case nil, bool, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float32, float64, []byte, amqp.Timestamp, amqp.UUID, amqp.Symbol,
 		amqp.Char, amqp.Decimal32, amqp.Decimal64, amqp.Decimal128:
 		return amqp.AppendValue(b, v), true
-	case interface{ UnixMilli() int64 }:
+	case time.Time:
 		return amqp.AppendTimestamp(b, amqp.Timestamp(v.UnixMilli())), true
 	}
 	return b, false

@@ -61,6 +61,7 @@ func TestPlainRefuses(t *testing.T) {
 		{"a content type beyond ASCII", Plain{ContentType: "text/\u00e9"}, "content type"},
 		{"a property's name", Plain{Properties: map[string]any{"\xff": 1}}, `property "\xff"`},
 		{"a property's text", Plain{Properties: map[string]any{"p": "\xff"}}, `property "p"`},
+		{"a pointer", Plain{Properties: map[string]any{"p": (*time.Time)(nil)}}, `property "p": a value of Go type *time.Time`},
 		{"a property's type", Plain{Properties: map[string]any{"p": []int{1}}}, `property "p": a value of Go type []int`},
 	}
 	for _, row := range rows {
