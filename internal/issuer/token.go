@@ -158,7 +158,8 @@ func grantedScope(asked string) (string, error) {
 		case scope == "" || slices.Contains(scopes, scope):
 			continue
 		case !ok || !jwt.IsHubName(hub) && scope != scopeAll:
-			return "", refuse("invalid_scope", "a scope here is %s<hub>, or %s for all hubs, with spaces between; the name of a hub has A-Z a-z 0-9 . _ -", scopePrefix, scopeAll)
+			return "", refuse("invalid_scope", "a scope here is %s<hub>, or %s for all hubs, with spaces between; the name of a hub has A-Z a-z 0-9 . _ -",
+				scopePrefix, scopeAll)
 		}
 		scopes = append(scopes, scope)
 	}

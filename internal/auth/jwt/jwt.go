@@ -214,7 +214,7 @@ type Stats struct {
 type IssuerStats struct {
 	URL          string
 	Keys         int           // usable now
-	Age          time.Duration // since they were last loaded with success; 0 if never
+	Age          time.Duration // since they were last loaded with success; 0 if never, or if they are fixed
 	Loads        uint64        // looks at the source since the start, by schedule or for an unknown kid; none where the keys are fixed
 	LoadFailures uint64        // those of them that failed
 }
@@ -237,7 +237,7 @@ func (v *Verifier) Stats() Stats {
 }
 
 func (r *keyring) stats(url string, now time.Time) IssuerStats {
-	s := IssuerStats{URL: url, Loads: r.fetches.Load(), LoadFailures: r.failures.Load()}
+	s := IssuerStats{URL: url, Loads: r.loads.Load(), LoadFailures: r.failures.Load()}
 	if set := r.current(); set != nil {
 		s.Keys = set.size()
 	}

@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	setAgeMax    = 24 * time.Hour   // of a set that cannot be fetched again
-	askPauseMin  = 30 * time.Second // between refreshes for unknown kids
-	absentTime   = 2 * time.Minute  // for which a kid that was looked for in vain is not looked for again
-	absentMax    = 64               // such kids remembered
-	retryMin     = 2 * time.Second  // after a first failure, then doubled
-	retryMax     = time.Minute
-	closedAnswer = "this service is shutting down"
+	setAgeMax   = 24 * time.Hour   // of a set that cannot be fetched again
+	askPauseMin = 30 * time.Second // between refreshes for unknown kids
+	absentTime  = 2 * time.Minute  // for which a kid that was looked for in vain is not looked for again
+	absentMax   = 64               // such kids remembered
+	retryMin    = 2 * time.Second  // after a first failure, then doubled
+	retryMax    = time.Minute
 )
 
 // keyring holds the keys of one issuer. Its goroutine, run, is the only one that uses the source and stores the set. Requests read the set,
@@ -35,7 +34,7 @@ type keyring struct {
 
 	set      atomic.Pointer[keySet] // nil before the first load
 	loaded   atomic.Int64           // time of the last load that succeeded, nanoseconds since 1970
-	fetches  atomic.Uint64
+	loads    atomic.Uint64
 	failures atomic.Uint64
 
 	mu       sync.Mutex    // guards what follows; never held while loading
@@ -106,18 +105,27 @@ func (r *keyring) load(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.fetches.Add(1)
-	now := r.clock.Now()
+	r.loads.Add(1)
 	if err == nil {
-		err = r.adopt(set, now)
+		err = r.adopt(set, r.clock.Now())
 	}
 	if err != nil {
 		r.failures.Add(1)
 	}
+	retry, wasFailing := r.settle(fresh, err)
+	switch {
+	case err != nil:
+		r.log.Warn("keys of an issuer cannot be loaded", "issuer", r.issuer, "err", err, "usable", r.current() != nil, "retry", retry)
+	case wasFailing:
+		r.log.Info("keys of an issuer can be loaded again", "issuer", r.issuer)
+	}
+}
 
+// settle ends a load: it says when the next is due, and wakes those who wait.
+func (r *keyring) settle(fresh time.Duration, err error) (next time.Time, wasFailing bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wasFailing := r.failed > 0
+	wasFailing = r.failed > 0
 	r.failure = err
 	if err == nil {
 		r.failed = 0
@@ -126,20 +134,11 @@ func (r *keyring) load(ctx context.Context) {
 		r.failed++
 	}
 	fresh += rand.N(fresh / 10) // so that replicas do not come all at once
-	r.next = now.Add(fresh)
+	r.next = r.clock.Now().Add(fresh)
 	r.timer.Reset(fresh)
 	close(r.pending)
 	r.pending = nil
-	r.report(err, wasFailing)
-}
-
-func (r *keyring) report(err error, wasFailing bool) {
-	switch {
-	case err != nil:
-		r.log.Warn("keys of an issuer cannot be loaded", "issuer", r.issuer, "err", err, "usable", r.current() != nil, "retry", r.next)
-	case wasFailing:
-		r.log.Info("keys of an issuer can be loaded again", "issuer", r.issuer)
-	}
+	return r.next, wasFailing
 }
 
 // adopt puts a set into use. A later set without usable keys is taken as the issuer's word that none is good any more.
@@ -150,9 +149,9 @@ func (r *keyring) adopt(set *keySet, now time.Time) error {
 	}
 	if r.source != nil {
 		set.until = now.Add(setAgeMax)
+		r.loaded.Store(now.UnixNano())
 	}
 	r.set.Store(set)
-	r.loaded.Store(now.UnixNano())
 	if before != nil && before.document == set.document {
 		return nil
 	}
@@ -183,6 +182,9 @@ func (r *keyring) find(ctx context.Context, kid string) (*keySet, *Error) {
 		}
 		wait, own := r.ask(kid, set != nil)
 		if wait == nil {
+			if r.current() != set {
+				continue // a load ended since this looked
+			}
 			return nil, r.missing(set != nil)
 		}
 		select {
@@ -242,7 +244,7 @@ func (r *keyring) missing(usable bool) *Error {
 	defer r.mu.Unlock()
 	switch {
 	case r.closed:
-		return unavailable(0, http.ErrServerClosed, closedAnswer)
+		return unavailable(0, http.ErrServerClosed, "this service is shutting down")
 	case r.failure != nil && usable:
 		return unavailable(r.next.Sub(r.clock.Now()), r.failure, "the token is signed with a key that is not known, and its issuer cannot be asked at present")
 	case !usable:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/clock"
 )
 
 const keysPath = "/keys"
@@ -183,6 +186,58 @@ func TestKeyPublishedDuringLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// hooked is a clock that does something once, when it is next asked.
+type hooked struct {
+	clock.Clock
+	hook func()
+}
+
+func (h *hooked) Now() time.Time {
+	if hook := h.hook; hook != nil {
+		h.hook = nil
+		hook()
+	}
+	return h.Clock.Now()
+}
+
+// sets is a source that gives one set after the other.
+type sets []*keySet
+
+func (s *sets) load(context.Context) (*keySet, time.Duration, error) {
+	next := (*s)[0]
+	*s = (*s)[1:]
+	return next, freshDefault, nil
+}
+
+// A load that ends after a request has looked at the old set, and before it asks for another load, is not missed.
+func TestLoadEndsBetweenLookAndAsk(t *testing.T) {
+	t.Parallel()
+	setOf := func(name string) *keySet {
+		set, err := parseJWKS(jwks(jwk(t, keyPairs()[name].Public(), name, "")), []string{"ES256"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	c := &hooked{Clock: clock.System}
+	r := &keyring{
+		source: &sets{setOf("second ec")}, clock: c, log: slog.New(slog.DiscardHandler), changed: func() {}, wake: make(chan struct{}, 1),
+		asked: time.Now(), timer: clock.System.AfterFunc(time.Hour, func() {}),
+	}
+	defer r.stop()
+	if err := r.adopt(setOf("ec"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	c.hook = func() {
+		r.due()
+		<-r.wake
+		r.load(t.Context())
+	}
+	if set, err := r.find(t.Context(), "second ec"); err != nil || len(set.keys("second ec")) != 1 {
+		t.Errorf("%v %v", set, err)
+	}
 }
 
 func TestIssuerDownAtStart(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,4 +90,30 @@ func TestKeysPassedOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzParseKeys reads what an issuer or a file may say. What is taken can be used: one algorithm that is allowed, and a key of its kind.
+func FuzzParseKeys(f *testing.F) {
+	f.Add(publicSet(f))
+	f.Add([]byte(pemOf(f, "PUBLIC KEY", "ec") + pemOf(f, "CERTIFICATE", "ec")))
+	f.Add(jwks(`{"kty":"RSA","kid":"a","n":"","e":""}`, `{"kty":"EC","kid":"b","crv":"P-256","x":"","y":""}`, `{"kty":"OKP","kid":"c","crv":"Ed25519","x":""}`))
+	allowed := []string{"RS256", "ES256", "EdDSA"}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		set, err := parseKeyFile(in, allowed)
+		if err != nil {
+			return
+		}
+		taken := set.unnamed
+		for kid, keys := range set.named {
+			if kid == "" || len(keys) != 1 {
+				t.Errorf("%d keys have the kid %q", len(keys), kid)
+			}
+			taken = append(taken, keys...)
+		}
+		for _, k := range taken {
+			if kind, err := kindOfKey(k.public); err != nil || algorithms[k.algorithm] != kind || !slices.Contains(allowed, k.algorithm) {
+				t.Errorf("%s key for %s: %v", kind, k.algorithm, err)
+			}
+		}
+	})
 }

@@ -285,3 +285,16 @@ func TestHubNames(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyHubsAreNamed(t *testing.T) {
+	t.Parallel()
+	v, err := parseValue("send:<hub>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for have, want := range map[string]bool{"send:orders": true, "send:*": false, "send:": false, "send:a/b": false, "orders": false} {
+		if _, ok := v.match(have); ok != want {
+			t.Errorf("%q: %v, want %v", have, ok, want)
+		}
+	}
+}

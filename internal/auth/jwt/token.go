@@ -124,7 +124,7 @@ func (t *token) checkAccess(i *Issuer, c *claims) *Error {
 // mediaType is a typ as it is compared (RFC 7515 section 4.1.9).
 func mediaType(typ string) string { return strings.TrimPrefix(strings.ToLower(typ), "application/") }
 
-// verify checks the signature with the keys that may have made it, of which only one has a kid.
+// verify checks the signature with the keys that may have made it: one, or the few of a PEM file.
 func (t *token) verify(keys []key) *Error {
 	fits := false
 	for _, k := range keys {

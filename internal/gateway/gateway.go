@@ -1,0 +1,217 @@
+// Package gateway is the notification service: callers with a JSON web token post messages over HTTP, a notify.Notifier stores them.
+//
+//	POST /v1/hubs/{hub}/messages        one message: any bytes, or a CloudEvent (binary or structured)
+//	POST /v1/hubs/{hub}/messages:batch  many: a CloudEvents batch, or {"items":[...]}
+//	GET  /openapi.json                  the same, in full
+//
+// What its users need is an answer they can act on: 201 means stored; each message that is not has a reason, says whether sending it again
+// may store it twice, and says when to come back. What operators need is that nobody without the right gets bytes in, and that no caller
+// can take the service from the others. What could break that, and the rule that keeps it whole:
+//   - Token, right, existence of the hub, quota, size and memory are checked in that order and before the body is read. A caller without
+//     the right learns nothing about which hubs exist, and a client that waits for 100-continue never uploads in vain.
+//   - Bytes under way are reserved before they are read, from one budget, of which each caller has a share. What does not fit is refused at
+//     once; nothing queues here. A body that comes too slowly is cut off.
+//   - Only what the notifier knows to be stored is called stored. A lost answer is 504 with "outcome":"unknown", never a 201 and never a
+//     plain failure.
+//   - An Idempotency-Key is remembered in the memory of this process only. So the id of a message is derived from it, and readers can drop
+//     what a retry stored twice, even when the retry went to another replica.
+//   - Tokens, keys and bodies are in no log, and what the target said about its failure is in the log and in no answer.
+//
+// A message's id is, in this order: what the batch envelope says; a UUID (version 8) derived from caller, hub and Idempotency-Key, in a
+// batch with the item's index; for a CloudEvent a UUID derived from caller, hub, source and id, which together name an event, while the
+// event's id alone does not; else a new UUID (version 7). The event's own id stays in the property cloudEvents:id.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/evhub-dev/evhub/internal/auth/jwt"
+	"github.com/evhub-dev/evhub/internal/clock"
+	"github.com/evhub-dev/evhub/notify"
+)
+
+// Options are for New. Routes and Tokens are required.
+type Options struct {
+	Routes map[string]Route // by the hub's public name, which is compared exactly: 1 to 256 of A-Z a-z 0-9 . _ -
+	Tokens TokenVerifier
+	Realm  string // of challenges; "evhub"
+
+	// Clock is for quotas, ages and durations. Deadlines of connections and of sends are the machine's time, whatever it says.
+	Clock   clock.Clock          // clock.System
+	Log     *slog.Logger         // slog.DiscardHandler
+	Audit   *slog.Logger         // who published what, one line for each attempt with a credential; nil: none
+	Metrics *metrics.Set         // gets the gateway's numbers. nil: a set of its own
+	Tracer  trace.TracerProvider // nil: no spans; trace context still goes from caller to message
+
+	// AccessSample logs one in so many requests that succeeded. The others are always logged. 100
+	AccessSample int
+
+	Limits Limits
+
+	// Ready says why no message could be stored just now; nil: always ready. It has until its context ends.
+	Ready func(context.Context) error
+
+	// TrustedProxies are peers whose word on the client's address counts. It is used in logs only.
+	TrustedProxies []netip.Prefix
+
+	// Origins are the web origins, such as "https://app.example.com", whose pages may call; none: no page may. Compared exactly.
+	Origins []string
+}
+
+// Route is where the messages of a public hub go.
+type Route struct {
+	Notifier notify.Notifier
+	Hub      string // its name at the target; "": the public name
+	System   string // what the target is, for traces (messaging.system); "eventhubs"
+}
+
+// Gateway is the http.Handler of the public face. It is safe for concurrent use.
+type Gateway struct {
+	o       Options
+	doors   map[string]*door // by public name; immutable
+	nowhere *door            // counts requests that reached no hub
+	origins map[string]bool
+	tracer  trace.Tracer // nil: none
+	gate    gate
+	memory  memory
+	quotas  quotas
+	keys    keyStore
+	counts  counts
+	buffers buffers
+}
+
+// door is a hub that this gateway serves, with its counters.
+type door struct {
+	name, target, system string
+	notifier             notify.Notifier
+	counts               hubCounts
+}
+
+// New makes a Gateway. It starts nothing. The error says which option cannot be served.
+func New(o Options) (*Gateway, error) {
+	if o.Tokens == nil {
+		return nil, errors.New("gateway: no Tokens: callers could not be told apart")
+	}
+	if err := o.Limits.setDefaults(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	g := &Gateway{o: o, doors: make(map[string]*door, len(o.Routes)), nowhere: &door{}, origins: make(map[string]bool, len(o.Origins))}
+	for name, route := range o.Routes {
+		if !jwt.IsHubName(name) {
+			return nil, fmt.Errorf("gateway: route %q: a hub's public name is 1 to 256 of A-Z a-z 0-9 . _ -", name)
+		}
+		if route.Notifier == nil {
+			return nil, fmt.Errorf("gateway: route %q has no Notifier", name)
+		}
+		d := &door{name: name, target: route.Hub, system: route.System, notifier: route.Notifier}
+		d.setDefaults()
+		g.doors[name] = d
+	}
+	for _, origin := range o.Origins {
+		g.origins[origin] = true
+	}
+	if o.Tracer != nil {
+		g.tracer = o.Tracer.Tracer(tracerName)
+	}
+	g.memory = newMemory(o.Limits.InFlightBytesMax, o.Limits.PrincipalShare)
+	g.quotas = newQuotas(o.Limits.QuotasMax)
+	g.keys = newKeyStore(o.Limits)
+	o.Metrics.RegisterMetricsWriter(g.writeMetrics)
+	return g, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Realm == "" {
+		o.Realm = "evhub"
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	if o.AccessSample <= 0 {
+		o.AccessSample = 100
+	}
+	if o.Ready == nil {
+		o.Ready = func(context.Context) error { return nil }
+	}
+}
+
+func (d *door) setDefaults() {
+	if d.target == "" {
+		d.target = d.name
+	}
+	if d.system == "" {
+		d.system = "eventhubs"
+	}
+}
+
+// Server has limits that keep a slow, silent or greedy client from holding more than a connection. Its listeners and TLS are the caller's.
+func (g *Gateway) Server() *http.Server {
+	l := &g.o.Limits
+	return &http.Server{
+		Handler:           g,
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       headerTime + l.BodyTime, // a backstop for requests that are refused with their body unread
+		WriteTimeout:      headerTime + l.BodyTime + l.HandlerTime + answerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    l.HeaderBytesMax,
+		ErrorLog:          slog.NewLogLogger(g.o.Log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 250,
+			SendPingTimeout:      30 * time.Second,
+			PingTimeout:          15 * time.Second,
+			WriteByteTimeout:     answerTime,
+		},
+	}
+}
+
+// ServeHTTP answers one request of the public face.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{g: g, w: w, r: r, door: g.nowhere, start: g.o.Clock.Now()}
+	defer c.end()
+	w.Header()["X-Content-Type-Options"] = valueNoSniff
+	if p := c.serve(); p != nil {
+		c.refuse(p)
+	}
+}
+
+func (c *call) serve() *problem {
+	if !c.g.gate.enter() {
+		return problemOf(draining, "this instance is shutting down: send the request again, and it will reach another one")
+	}
+	c.entered = true
+	if c.fromOtherOrigin() {
+		return nil // a preflight, and answered
+	}
+	place, hub := locate(c.r.URL)
+	if place == nowhere {
+		return problemOf(noSuchPath, "there is POST /v1/hubs/{hub}/messages, POST /v1/hubs/{hub}/messages:batch and GET /openapi.json; "+
+			"a hub's name has 1 to 256 of A-Z a-z 0-9 . _ -")
+	}
+	if !place.allows(c.r.Method) {
+		p := problemOf(methodNotAllowed, "use "+place.methods())
+		p.allow = place.methods()
+		return p
+	}
+	if place == description {
+		c.describe()
+		return nil
+	}
+	c.hub = hub
+	return c.publish(place == batch)
+}
