@@ -19,19 +19,30 @@ const module = "github.com/evhub-dev/evhub/"
 // rooms says which rooms of the house each room may import, tests aside. Imports point the way an event flows; doors never import each
 // other and meet in the hall, in engine and in broker.
 var rooms = map[string][]string{
-	"cmd/evhub":       {"internal/auth", "internal/broker", "internal/config", "internal/obs"},
-	"internal/broker": {"internal/admin", "internal/amqp", "internal/auth", "internal/clock", "internal/config", "internal/engine", "internal/hub", "internal/obs"},
+	"cmd/evhub": {"internal/auth", "internal/broker", "internal/config", "internal/issuer", "internal/obs"},
+	"internal/broker": {
+		"internal/admin", "internal/amqp", "internal/auth", "internal/auth/jwt", "internal/clock", "internal/config", "internal/engine",
+		"internal/gateway", "internal/hub", "internal/issuer", "internal/kit", "internal/obs", "notify/local",
+	},
 	"internal/engine": {"internal/amqpserver", "internal/auth", "internal/clock", "internal/eventhubs", "internal/eventlog", "internal/eventlog/memlog", "internal/hub"},
 
 	// doors
 	"internal/amqpserver": {"internal/amqp", "internal/clock"},
 	"internal/eventhubs":  {"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
-	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub"},
+	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub", "internal/kit"},
+	"internal/gateway":    {"internal/auth/jwt", "internal/clock", "notify"},
+	"internal/issuer":     {"internal/auth/jwt", "internal/clock"},
+
+	// the test kit
+	"evhubtest":          {"internal/auth", "internal/engine", "internal/hub", "internal/kit"},
+	"evhubtest/azclient": {"evhubtest"},
+	"internal/kit":       {"internal/amqp", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
 
 	// the port of the notification service, and its adapters
-	"notify":       {},
-	"notify/kafka": {"notify"},
-	"notify/local": {"internal/clock", "internal/event", "internal/eventlog", "internal/hub", "notify"},
+	"notify":           {},
+	"notify/eventhubs": {"notify"},
+	"notify/kafka":     {"notify"},
+	"notify/local":     {"internal/clock", "internal/event", "internal/eventlog", "internal/hub", "notify"},
 
 	// hall
 	"internal/hub": {"internal/clock", "internal/eventlog"},
@@ -46,10 +57,12 @@ var rooms = map[string][]string{
 	"internal/event": {"internal/amqp"},
 
 	// pantry
-	"internal/auth":   {},
-	"internal/clock":  {},
-	"internal/config": {"internal/auth"},
-	"internal/obs":    {},
+	"internal/auth":        {},
+	"internal/auth/jwt":    {"internal/clock"},
+	"internal/gatewayfile": {"internal/auth", "internal/auth/jwt", "internal/config"},
+	"internal/clock":       {},
+	"internal/config":      {"internal/auth"},
+	"internal/obs":         {},
 }
 
 // pure rooms are functions on bytes: no I/O, no clock. Of package time they may use what does not tell it.
@@ -58,7 +71,7 @@ var pure = []string{"internal/amqp", "internal/event"}
 // core rooms are what a test kit starts inside a test: the standard library and nothing else.
 var core = []string{
 	"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/engine", "internal/event", "internal/eventhubs",
-	"internal/eventlog", "internal/eventlog/memlog", "internal/hub",
+	"internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit", "evhubtest",
 }
 
 // telling matches what of package time depends on the clock.

@@ -102,7 +102,7 @@ func serveStart(ctx context.Context, l *lab) (string, error) {
 	for range startRuns {
 		begin := time.Now()
 		s, out, err := launch(evhubName, exec.CommandContext(ctx, l.evhub, "serve", "--json", "--die-with-stdin",
-			"--listen-amqp", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"))
+			"--listen-amqp", "127.0.0.1:0", "--listen-api", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"))
 		if err != nil {
 			return "", err
 		}

@@ -166,7 +166,7 @@ func (l *lab) startEngine() (*server, error) {
 }
 
 func (l *lab) serveArgs() []string {
-	args := []string{"serve", "--json", "--die-with-stdin", "--listen-amqp", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0",
+	args := []string{"serve", "--json", "--die-with-stdin", "--listen-amqp", "127.0.0.1:0", "--listen-api", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0",
 		"--memory", fmt.Sprint(l.o.memory)}
 	for _, h := range hubs() {
 		args = append(args, "--hub", fmt.Sprintf("%s:%d:%s", h.Name, h.Partitions, strings.Join(h.Groups, ",")))

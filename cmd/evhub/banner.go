@@ -37,6 +37,9 @@ func (t banner) String() string {
 		}
 		fmt.Fprintf(&s, "  %-7s %-*s    %s\n", label, width, url, hub)
 	}
+	if t.broker.Address(broker.API) != "" {
+		fmt.Fprintf(&s, "  %-7s %s\n", broker.API, t.publishURL())
+	}
 	fmt.Fprintf(&s, "  %-7s %-*s    %s\n", broker.Admin, width, urls[1], "/health /metrics")
 	fmt.Fprintf(&s, "  %s\n", connectionText(t.broker))
 	if t.broker.OwnPolicies() {
@@ -88,7 +91,32 @@ func (t banner) tries() []string {
 		words := append(append(append([]string{}, t.start...), verb), connect...)
 		return commandLine(t.goos, append(words, args...)...)
 	}
-	return []string{line("send", hub, `{"Hello":"World!"}`), line("receive", hub)}
+	return []string{line("send", hub, example), t.publishLine(hub), line("receive", hub)}
+}
+
+const example = `{"Hello":"World!"}`
+
+// publishURL is where messages for the first hub are posted.
+func (t banner) publishURL() string {
+	hub := "{hub}"
+	if list := t.config.Namespaces[0].Hubs; len(list) > 0 {
+		hub = list[0].Name
+	}
+	return "http://" + t.broker.Host(broker.API) + "/v1/hubs/" + hub + "/messages"
+}
+
+// publishLine posts a message as a client of the notification service does: with a token, by a tool that every system has.
+func (t banner) publishLine(hub string) string {
+	words := append(append([]string{}, t.start...), "token", "jwt", "--send", hub)
+	if t.broker.IssuerURL() != localIssuer {
+		words = append(words, "--issuer", t.broker.IssuerURL())
+	}
+	token := commandLine(t.goos, words...)
+	if t.goos == "windows" {
+		return `Invoke-RestMethod -Method Post -Headers @{Authorization="Bearer $(` + token + `)"} -ContentType application/json -Body '` + example + `' ` +
+			t.publishURL()
+	}
+	return `curl -H "Authorization: Bearer $(` + token + `)" -H "Content-Type: application/json" -d ` + commandLine(t.goos, example) + " " + t.publishURL()
 }
 
 // connectionText hides a key that is not public.

@@ -108,6 +108,9 @@ func freePorts(l *config.Listeners) {
 	if l.AMQP == nil {
 		l.AMQP = anywhere
 	}
+	if l.API == nil {
+		l.API = anywhere
+	}
 	if l.Admin == nil {
 		l.Admin = anywhere
 	}

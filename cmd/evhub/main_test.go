@@ -59,7 +59,7 @@ func (r result) fails(t *testing.T, code int, texts ...string) {
 
 // server is a running evhub serve --json on ports of its own.
 type server struct {
-	AMQP, Admin, ConnectionString string
+	AMQP, API, Issuer, Admin, ConnectionString string
 
 	env    env            // of clients that go there
 	people *safeBuffer    // standard error
@@ -75,7 +75,7 @@ func serve(t *testing.T, args ...string) *server {
 	in, stdin := io.Pipe()
 	out, stdout := io.Pipe()
 	s := &server{people: new(safeBuffer), stdin: stdin, stop: stop, ended: make(chan struct{})}
-	args = append([]string{"evhub", "serve", "--listen-amqp", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0", "--json"}, args...)
+	args = append([]string{"evhub", "serve", "--listen-amqp", "127.0.0.1:0", "--listen-api", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0", "--json"}, args...)
 	go func() {
 		defer close(s.ended)
 		defer stdout.Close()

@@ -36,12 +36,13 @@ func (a *app) serveCommand() *cobra.Command {
 	s := &serving{app: a}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run a broker",
+		Short: "Run a broker, and for development its notification service",
 		Long: `Run a broker until it is interrupted. SIGTERM and SIGINT drain it: clients are asked to go and have 5 seconds; a second signal ends
 it at once.
 
 Without a configuration there is the hub eh1 with two partitions and the consumer group cg1, and the official emulator's development key
-opens everything. The configuration is the official emulator's Config.json; policies, limits and listeners go into its object "Evhub".
+opens everything; a notification service takes messages over HTTP for bearers of a JSON web token, which a development issuer gives to
+anyone (evhub token jwt). With policies of your own there is neither, unless you say --dev. The configuration is the official emulator's Config.json; policies, limits and listeners go into its object "Evhub".
 
 The log goes to standard error. LoggingConfig.Type "File" adds a log file, evhub.log in the working directory unless --log-file says where;
 if evhub.log cannot be opened the broker says so and goes on. The banner always goes to standard output.
@@ -50,7 +51,7 @@ The environment variables of the official container (ACCEPT_EULA, BLOB_SERVER, M
 		Example: `  evhub serve
   evhub serve --config Config.json
   evhub serve --hub orders:4:billing,audit --retention 1h
-  evhub serve --listen-amqp 127.0.0.1:0 --listen-admin 127.0.0.1:0 --json --die-with-stdin`,
+  evhub serve --listen-amqp 127.0.0.1:0 --listen-api 127.0.0.1:0 --listen-admin 127.0.0.1:0 --json --die-with-stdin`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
@@ -107,9 +108,14 @@ func (s *serving) announce(c *config.Config, path string, b *broker.Broker) {
 		people = s.errw
 		line := struct {
 			AMQP             string `json:"amqp"`
+			API              string `json:"api,omitempty"`
+			Issuer           string `json:"issuer,omitempty"`
 			Admin            string `json:"admin"`
 			ConnectionString string `json:"connectionString"`
-		}{b.Address(broker.AMQP), "http://" + b.Address(broker.Admin), connectionText(b)}
+		}{AMQP: b.Address(broker.AMQP), Issuer: b.IssuerURL(), Admin: "http://" + b.Address(broker.Admin), ConnectionString: connectionText(b)}
+		if address := b.Address(broker.API); address != "" {
+			line.API = "http://" + address
+		}
 		json.NewEncoder(s.out).Encode(line)
 	}
 	executable, _ := os.Executable()

@@ -60,7 +60,7 @@ func bannerOf(t *testing.T, e env, args ...string) string {
 	var errw safeBuffer
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"evhub", "serve", "--listen-admin", "127.0.0.1:0"}, args...), strings.NewReader(""), stdout, &errw, e.get)
+		code <- run(ctx, append([]string{"evhub", "serve", "--listen-api", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"}, args...), strings.NewReader(""), stdout, &errw, e.get)
 		stdout.Close()
 	}()
 	var text bytes.Buffer
@@ -84,9 +84,11 @@ func TestServeBanner(t *testing.T) {
 	form := regexp.MustCompile(`^evhub: ready in \d+ ms
   AMQP    amqp://localhost:(\d+)    hub eh1, 2 partitions, groups \$Default cg1
                                   +hub orders, 4 partitions, groups \$Default audit
+  API     http://127\.0\.0\.1:\d+/v1/hubs/eh1/messages
   ADMIN   http://127\.0\.0\.1:\d+ +/health /metrics
   Endpoint=sb://localhost:(\d+);SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;
   try     evhub send --connection-string 'Endpoint=sb://localhost:(\d+);[^']*' eh1 '{"Hello":"World!"}'
+          curl -H "Authorization: Bearer \$\(evhub token jwt --send eh1 --issuer http://127\.0\.0\.1:\d+/issuer\)" [^\n]+ http://127\.0\.0\.1:\d+/v1/hubs/eh1/messages
           evhub receive --connection-string 'Endpoint=sb://localhost:(\d+);[^']*' eh1
 Emulator Service is Successfully Up!
 $`)

@@ -18,6 +18,7 @@ type settings struct {
 	file      string
 	hubs      []string
 	amqp      []string
+	api       []string
 	admin     []string
 	memory    string
 	retention string
@@ -28,6 +29,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.StringVar(&s.file, "config", "", "configuration `FILE`: the official emulator's Config.json (default: EVHUB_CONFIG, then "+config.OfficialPath+")")
 	f.StringArrayVar(&s.hubs, "hub", nil, "add a hub: `name:partitions:group,group`; may be repeated")
 	f.StringArrayVar(&s.amqp, "listen-amqp", nil, "`host:port` for AMQP (default localhost:5672); may be repeated; port 0 lets the system choose")
+	f.StringArrayVar(&s.api, "listen-api", nil, "`host:port` for the notification service (default localhost:8080, or a free port if that is taken); may be repeated")
 	f.StringArrayVar(&s.admin, "listen-admin", nil, "`host:port` for health and metrics (default localhost:5300); may be repeated")
 	f.StringVar(&s.memory, "memory", "", "`BYTES` for events of all hubs, like 512MiB (default 1GiB); over budget the oldest go first")
 	f.StringVar(&s.retention, "retention", "", "`TIME` that events stay, like 90m, 24h or 7d (default 24h)")
@@ -64,6 +66,7 @@ func exists(path string) bool {
 func (s *settings) overlay(c *config.Config) error {
 	type listeners struct {
 		AMQP  []string `json:",omitempty"`
+		API   []string `json:",omitempty"`
 		Admin []string `json:",omitempty"`
 	}
 	type evhub struct {
@@ -71,7 +74,7 @@ func (s *settings) overlay(c *config.Config) error {
 		Retention string `json:",omitempty"`
 		Listeners listeners
 	}
-	file, err := json.Marshal(struct{ Evhub evhub }{evhub{s.memory, s.retention, listeners{s.amqp, s.admin}}})
+	file, err := json.Marshal(struct{ Evhub evhub }{evhub{s.memory, s.retention, listeners{s.amqp, s.api, s.admin}}})
 	if err != nil {
 		return err
 	}
@@ -89,6 +92,9 @@ func (s *settings) overlay(c *config.Config) error {
 	if s.amqp != nil {
 		ours.Listeners.AMQP = flags.Evhub.Listeners.AMQP
 	}
+	if s.api != nil {
+		ours.Listeners.API = flags.Evhub.Listeners.API
+	}
 	if s.admin != nil {
 		ours.Listeners.Admin = flags.Evhub.Listeners.Admin
 	}
@@ -105,7 +111,7 @@ func flagError(err error) error {
 	switch key, _, _ := strings.Cut(strings.TrimPrefix(p.Path, "Evhub."), "["); key {
 	case "Memory", "Retention":
 		flag += strings.ToLower(key)
-	case "Listeners.AMQP", "Listeners.Admin":
+	case "Listeners.AMQP", "Listeners.API", "Listeners.Admin":
 		flag += "listen-" + strings.ToLower(strings.TrimPrefix(key, "Listeners."))
 	}
 	return badUsage("", "%s: %s", flag, p.Text)

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/issuer"
 )
 
 type signing struct {
@@ -23,10 +27,10 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short: "Make tokens for clients",
 		Args:  takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			return badUsage("evhub token sas --hub eh1", "say what kind of token")
+			return badUsage("evhub token sas --hub eh1, or evhub token jwt --send eh1", "say what kind of token")
 		},
 	}
-	cmd.AddCommand(a.tokenSASCommand())
+	cmd.AddCommand(a.tokenSASCommand(), a.tokenJWTCommand())
 	return cmd
 }
 
@@ -72,5 +76,51 @@ func (s *signing) run() error {
 		s.hub = cs.EntityPath
 	}
 	fmt.Fprintln(s.out, auth.SignSAS("sb://"+cs.Host+"/"+s.hub, cs.KeyName, cs.Key, time.Now().Add(s.ttl)))
+	return nil
+}
+
+// localIssuer is the development issuer of a broker on its usual port.
+const localIssuer = "http://localhost:8080/issuer"
+
+type asking struct {
+	*app
+	issuer string
+	client string
+	hubs   []string
+}
+
+func (a *app) tokenJWTCommand() *cobra.Command {
+	r := &asking{app: a}
+	cmd := &cobra.Command{
+		Use:   "jwt",
+		Short: "Print a JSON web token of the development issuer",
+		Long: `Print a JSON web token for the notification service of evhub serve. It comes from that broker's development issuer, which gives one to
+anyone: as OAuth 2 client credentials, so that a program can ask in the same way (client secret: ` + issuer.DevelopmentSecret + `). In production tokens come from an
+issuer of your own.`,
+		Example: `  evhub token jwt --send eh1
+  evhub token jwt --send eh1 --send orders --client billing
+  evhub token jwt --issuer http://localhost:18080/issuer`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.issuer, "issuer", localIssuer, "`URL` of the issuer")
+	f.StringVar(&r.client, "client", "evhub-cli", "`NAME` that the token is made out to")
+	f.StringArrayVar(&r.hubs, "send", nil, "`HUB` that the token may send to; may be repeated; without it to all")
+	return cmd
+}
+
+func (r *asking) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	var scope []string
+	for _, hub := range r.hubs {
+		scope = append(scope, "send:"+hub)
+	}
+	token, err := issuer.Request(ctx, &http.Client{}, r.issuer, r.client, strings.Join(scope, " "))
+	if err != nil {
+		return &failure{text: err.Error(), hint: "start a broker with its issuer: evhub serve; where it is stands in its first lines"}
+	}
+	fmt.Fprintln(r.out, token)
 	return nil
 }

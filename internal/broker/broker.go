@@ -66,7 +66,10 @@ type Broker struct {
 	o      Options
 	log    *slog.Logger
 	engine *engine.Engine
-	http   *http.Server // of the admin door
+
+	metrics       *metrics.Set
+	http          *http.Server   // of the admin door
+	notifications *notifications // nil: none
 
 	listeners map[string][]net.Listener // by door; immutable once Start returned
 	serving   sync.WaitGroup
@@ -84,18 +87,32 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range doors() {
-		if err := b.bind(ctx, d); err != nil {
-			b.closeListeners()
-			b.engine.Close()
-			return nil, err
-		}
+	if err := b.bindAll(ctx); err != nil {
+		b.closeListeners()
+		b.engine.Close()
+		return nil, err
 	}
-	for _, d := range doors() {
+	for _, d := range o.doors() {
 		b.open(d)
 	}
 	b.warnSealed()
 	return b, nil
+}
+
+func (b *Broker) bindAll(ctx context.Context) error {
+	for _, d := range b.o.doors() {
+		if err := b.bind(ctx, d); err != nil {
+			return err
+		}
+	}
+	if b.o.develops() {
+		return b.startNotifications()
+	}
+	if len(b.o.Config.Evhub.Listeners.API) > 0 {
+		b.log.Warn("no notification service: the one of serve gives a token to anyone who asks, and there are policies of your own",
+			"change", "evhub gateway --config gateway.yaml")
+	}
+	return nil
 }
 
 // Check tells what would keep a broker of this configuration from making its hubs. It opens nothing.
@@ -133,11 +150,13 @@ func newBroker(o Options) (*Broker, error) {
 		e.Close()
 		return nil, err
 	}
-	b := &Broker{o: o, log: o.Log, engine: e, listeners: make(map[string][]net.Listener), failed: make(chan error, 1)}
+	b := &Broker{
+		o: o, log: o.Log, engine: e, metrics: metrics.NewSet(), listeners: make(map[string][]net.Listener), failed: make(chan error, 1),
+	}
 	face := admin.Options{
 		Hall:           e.Hall,
 		Health:         b.health,
-		Metrics:        metrics.NewSet(),
+		Metrics:        b.metrics,
 		Connections:    func() (int, int64) { s := e.Connections(); return s.Open, s.Accepted },
 		MemoryBytesMax: ours.Memory,
 		Version:        o.Version,
@@ -216,13 +235,16 @@ func (b *Broker) Run(ctx context.Context) error {
 	return err
 }
 
-// Shutdown ends in order: listeners, connections, hall, log. Clients are asked to go; those that have not when ctx is done are cut, and the
+// Shutdown ends in order: listeners, requests, connections, hall, log. Clients are asked to go; those that have not when ctx is done are cut, and the
 // error says so.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.draining.Store(true)
 	b.closeListeners()
 	requests, cancel := context.WithTimeout(ctx, requestsTime)
 	defer cancel()
+	if b.notifications != nil {
+		b.notifications.shutdown(requests)
+	}
 	if b.http.Shutdown(requests) != nil {
 		b.http.Close()
 	}

@@ -21,7 +21,7 @@ func onFreePorts(c *config.Config) *config.Config {
 	if c == nil {
 		c = config.Default()
 	}
-	c.Evhub.Listeners = config.Listeners{AMQP: []string{"127.0.0.1:0"}, Admin: []string{"127.0.0.1:0"}}
+	c.Evhub.Listeners = config.Listeners{AMQP: []string{"127.0.0.1:0"}, API: []string{"127.0.0.1:0"}, Admin: []string{"127.0.0.1:0"}}
 	return c
 }
 

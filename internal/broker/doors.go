@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/evhub-dev/evhub/internal/config"
@@ -13,29 +14,37 @@ import (
 // The doors, by the names that the banner and the log give them.
 const (
 	AMQP  = "AMQP"
+	API   = "API"
 	Admin = "ADMIN"
 )
 
 // door is one protocol's way in.
 type door struct {
-	name     string
-	flag     string // of the command line, that says where it listens
-	port     int    // default
-	mustBind bool   // else it steps aside where the default port is taken; one that was asked for must bind in any case
-	asked    func(config.Listeners) []string
-	serve    func(*Broker, net.Listener) error // until the listener is closed
+	name  string
+	flag  string // of the command line, that says where it listens
+	port  int    // default
+	moves bool   // to a free port where the default one is taken; one that was asked for must bind in any case
+	asked func(config.Listeners) []string
+	serve func(*Broker, net.Listener) error // until the listener is closed
 }
 
-// doors is the one list of them.
-func doors() []door {
-	return []door{
-		{AMQP, "--listen-amqp", 5672, true,
+// doors is the one list of them, in the order in which the banner has them.
+func (o Options) doors() []door {
+	list := []door{
+		{AMQP, "--listen-amqp", 5672, false,
 			func(l config.Listeners) []string { return l.AMQP },
 			func(b *Broker, ln net.Listener) error { return b.engine.Serve(ln) }},
-		{Admin, "--listen-admin", 5300, true,
+		{API, "--listen-api", 8080, true,
+			func(l config.Listeners) []string { return l.API },
+			func(b *Broker, ln net.Listener) error { return b.notifications.http.Serve(ln) }},
+		{Admin, "--listen-admin", 5300, false,
 			func(l config.Listeners) []string { return l.Admin },
 			func(b *Broker, ln net.Listener) error { return b.http.Serve(ln) }},
 	}
+	if !o.develops() {
+		list = slices.DeleteFunc(list, func(d door) bool { return d.name == API })
+	}
+	return list
 }
 
 // addresses is where the door shall listen, and whether someone asked for that.
@@ -48,10 +57,10 @@ func (d door) addresses(c *config.Config) (list []string, asked bool) {
 
 // checkReach refuses to hand out the public keys' rights beyond this machine.
 func checkReach(o Options) error {
-	if o.Dev || len(o.Config.Evhub.Policies) > 0 {
+	if o.Dev || !o.develops() {
 		return nil
 	}
-	for _, d := range doors() {
+	for _, d := range o.doors() {
 		list, _ := d.addresses(o.Config)
 		for _, address := range list {
 			if host, _, err := net.SplitHostPort(address); err == nil && !isLoopback(host) {
@@ -81,10 +90,14 @@ func (b *Broker) bind(ctx context.Context, d door) error {
 			continue
 		}
 		refused := d.refused(address, err)
-		if d.mustBind || asked {
+		if asked || !d.moves || !isTaken(err) {
 			return refused
 		}
-		b.log.Warn(refused.Error()+"; going on without it", "change", d.flag)
+		if list, err = listen(ctx, net.JoinHostPort(localhost, "0")); err != nil {
+			return refused
+		}
+		b.listeners[d.name] = list
+		b.log.Warn("the usual port is taken by another process; listening elsewhere", "door", d.name, "usual", d.port, "address", list[0].Addr(), "change", d.flag)
 	}
 	return nil
 }
@@ -97,7 +110,7 @@ func (d door) refused(address string, err error) *Error {
 	return &Error{Text: fmt.Sprintf("%s cannot listen on %s", d.name, address), Hint: hint, Err: cause(err)}
 }
 
-// Address is a host:port of the door that programs on this machine can dial, "" for one that stepped aside.
+// Address is a host:port of the door that programs on this machine can dial, "" for one that is not there.
 func (b *Broker) Address(door string) string {
 	if list := b.listeners[door]; len(list) > 0 {
 		return dialable(list[0].Addr())
@@ -121,7 +134,7 @@ func (b *Broker) Host(door string) string {
 	if err != nil {
 		return address
 	}
-	for _, d := range doors() {
+	for _, d := range b.o.doors() {
 		list, _ := d.addresses(b.o.Config)
 		host, _, err := net.SplitHostPort(list[0])
 		if d.name == door && err == nil && (host == localhost || isEverywhere(host)) {

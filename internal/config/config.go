@@ -16,7 +16,7 @@
 //	  },
 //	  "Evhub": {                                       // ours, all optional
 //	    "Policies": [{"Name": "app", "Key": "${env:APP_KEY}", "Rights": ["Send"], "Hub": "eh1", "Namespace": "emulatorNs1"}],
-//	    "Listeners": {"AMQP": "0.0.0.0:5672", "Admin": ["127.0.0.1:5300"]},
+//	    "Listeners": {"AMQP": "0.0.0.0:5672", "API": "127.0.0.1:8080", "Admin": ["127.0.0.1:5300"]},
 //	    "Retention": "24h",
 //	    "Memory": "1GiB",
 //	    "Limits": {"EventBytesMax": "1MiB", "ReadersMax": 5, "IdleTimeout": "120s"}
@@ -88,7 +88,7 @@ type Evhub struct {
 }
 
 // Listeners are host:port pairs by door; nil: the door's default.
-type Listeners struct{ AMQP, Admin []string }
+type Listeners struct{ AMQP, API, Admin []string }
 
 // Limits are 0 where the broker's default holds.
 type Limits struct {

@@ -33,11 +33,11 @@ func (r *reader) evhub(n node, c *Config) {
 }
 
 func (r *reader) listeners(n node, l *Listeners) {
-	obj, ok := r.object(n, &r.errors, "AMQP", "Admin")
+	obj, ok := r.object(n, &r.errors, "AMQP", "API", "Admin")
 	if !ok {
 		return
 	}
-	for name, into := range map[string]*[]string{"AMQP": &l.AMQP, "Admin": &l.Admin} {
+	for name, into := range map[string]*[]string{"AMQP": &l.AMQP, "API": &l.API, "Admin": &l.Admin} {
 		if n, ok := obj.members[name]; ok {
 			r.strings(n, func(n node, address string) {
 				if err := checkAddress(address); err != nil {
