@@ -15,7 +15,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
-func newHall(t *testing.T) *hub.Hall {
+func newHall(t testing.TB) *hub.Hall {
 	t.Helper()
 	store := memlog.New(memlog.Options{})
 	hall, err := hub.New(hub.Options{Store: store})

@@ -15,7 +15,7 @@ import (
 
 // metrics writes what the broker counts, and what the process uses (go_*, process_*), in Prometheus' text format.
 func (a *Admin) metrics(w http.ResponseWriter, r *http.Request) error {
-	if err := a.operator(r); err != nil {
+	if err := a.operator(r, ""); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
