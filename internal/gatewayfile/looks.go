@@ -1,0 +1,12 @@
+package gatewayfile
+
+import "regexp"
+
+var (
+	ourKey   = regexp.MustCompile(`(?m)(?:^|[{,])[ \t]*["']?(?:listeners|targets|routes|issuers|rules)["']?[ \t]*:`)
+	theirKey = regexp.MustCompile(`(?i)"(?:UserConfig|Evhub)"\s*:`)
+)
+
+// Looks tells a gateway file from the emulator's Config.json, by keys of either that stand in it. It sees a file that is broken as well, so
+// that the right reader says what is wrong.
+func Looks(data []byte) bool { return ourKey.Match(data) && !theirKey.Match(data) }
