@@ -19,10 +19,15 @@ const module = "github.com/evhub-dev/evhub/"
 // rooms says which rooms of the house each room may import, tests aside. Imports point the way an event flows; doors never import each
 // other and meet in the hall, in engine and in broker.
 var rooms = map[string][]string{
-	"cmd/evhub": {"internal/auth", "internal/broker", "internal/config", "internal/issuer", "internal/obs"},
+	"cmd/evhub": {
+		"internal/auth", "internal/broker", "internal/config", "internal/gatewayfile", "internal/issuer", "internal/obs", "internal/service",
+	},
 	"internal/broker": {
 		"internal/admin", "internal/amqp", "internal/auth", "internal/auth/jwt", "internal/clock", "internal/config", "internal/engine",
 		"internal/gateway", "internal/hub", "internal/issuer", "internal/kit", "internal/obs", "notify/local",
+	},
+	"internal/service": {
+		"internal/auth/jwt", "internal/clock", "internal/gateway", "internal/gatewayfile", "internal/outbound", "notify", "notify/eventhubs",
 	},
 	"internal/engine": {"internal/amqpserver", "internal/auth", "internal/clock", "internal/eventhubs", "internal/eventlog", "internal/eventlog/memlog", "internal/hub"},
 
@@ -34,11 +39,14 @@ var rooms = map[string][]string{
 	"internal/issuer":     {"internal/auth/jwt", "internal/clock"},
 
 	// the test kit
-	"evhubtest":          {"internal/auth", "internal/engine", "internal/hub", "internal/kit"},
+	"evhubtest":          {"internal/auth", "internal/engine", "internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit"},
 	"evhubtest/azclient": {"evhubtest"},
 	"internal/kit":       {"internal/amqp", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
 
 	// the port of the notification service, and its adapters
+	"internal/outbound": {
+		"internal/auth", "internal/clock", "internal/gatewayfile", "notify", "notify/eventhubs", "notify/kafka",
+	},
 	"notify":           {},
 	"notify/eventhubs": {"notify"},
 	"notify/kafka":     {"notify"},

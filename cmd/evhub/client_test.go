@@ -438,8 +438,8 @@ func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	path := writeFile(t, "Config.json", ownPolicies)
 	out := evhub(t, nil, "", "config", "check", path).ok(t)
-	for _, want := range []string{path + "\n", "namespace emulatorNs1\n", "  hub orders, 3 partitions, groups $Default, retention 24h\n",
-		"policy app of emulatorNs1 (Listen,Send) key ***\n", "listen amqp localhost:5672, admin localhost:5300\n"} {
+	for _, want := range []string{path + ": a configuration of serve\n", "namespace emulatorNs1\n", "  hub orders, 3 partitions, groups $Default, retention 24h\n",
+		"policy app of emulatorNs1 (Listen,Send) key ***\n", "listen amqp localhost:5672, admin localhost:5300\n", "notification service: none"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in: %s", want, out)
 		}

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +13,7 @@ import (
 
 	"github.com/evhub-dev/evhub/internal/broker"
 	"github.com/evhub-dev/evhub/internal/config"
+	"github.com/evhub-dev/evhub/internal/gatewayfile"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -28,10 +33,11 @@ func (a *app) configCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Say what a configuration means, and everything that is wrong with it",
-		Long: `Say what a configuration means, and everything that is wrong with it, with line and column. Without FILE it is the file that serve would
-take: EVHUB_CONFIG, then ` + config.OfficialPath + `, then none.`,
-		Example: `  evhub config check Config.json`,
-		Args:    takes(0, 1),
+		Long: `Say what a configuration means, and everything that is wrong with it, with line and column: a Config.json of serve, or the file of
+gateway, whichever it is. Without FILE it is the file that serve would take: EVHUB_CONFIG, then ` + config.OfficialPath + `, then none.`,
+		Example: `  evhub config check Config.json
+  evhub config check gateway.yaml`,
+		Args: takes(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.checkConfig(strings.Join(args, ""))
 		},
@@ -39,6 +45,9 @@ take: EVHUB_CONFIG, then ` + config.OfficialPath + `, then none.`,
 }
 
 func (a *app) checkConfig(file string) error {
+	if data, err := os.ReadFile(file); err == nil && gatewayfile.Looks(data) {
+		return a.checkGatewayFile(file)
+	}
 	s := settings{file: file}
 	c, path, err := s.load(a.getenv)
 	if err == nil {
@@ -53,7 +62,30 @@ func (a *app) checkConfig(file string) error {
 	if path == "" {
 		path = "no file: these are the defaults"
 	}
-	fmt.Fprintf(a.out, "%s\n%s", path, describeConfig(c))
+	fmt.Fprintf(a.out, "%s: a configuration of serve\n%s", path, describeConfig(c))
+	return nil
+}
+
+func (a *app) checkGatewayFile(file string) error {
+	c, err := gatewayfile.Load(file)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		a.note("warning: %s", w.Error())
+	}
+	fmt.Fprintf(a.out, "%s: a configuration of gateway\n", file)
+	for _, name := range slices.Sorted(maps.Keys(c.Routes)) {
+		route := c.Routes[name]
+		fmt.Fprintf(a.out, "route %s to hub %s of target %s\n", name, route.Hub, route.Target)
+	}
+	for _, i := range c.Issuers {
+		fmt.Fprintf(a.out, "issuer %s, audiences %s\n", cmp.Or(i.Name, i.URL, i.Entra), strings.Join(i.Audiences, " "))
+	}
+	for _, r := range c.Rules {
+		fmt.Fprintf(a.out, "rule: %s of %s with %s %s may send to %s\n", r.Kind, r.Issuer, r.Claim, r.Value, listOr(r.Hubs, "the hub that it names"))
+	}
+	fmt.Fprintf(a.out, "listen api %s, probes %s\n", c.Listeners.API.Address, c.Listeners.Probes.Address)
 	return nil
 }
 
@@ -73,10 +105,16 @@ func describeConfig(c *config.Config) string {
 	if len(c.Evhub.Policies) == 0 {
 		fmt.Fprintln(&s, "policies: none, so the public development keys open everything")
 	}
-	fmt.Fprintf(&s, "listen amqp %s, admin %s\n", listOr(c.Evhub.Listeners.AMQP, localHost), listOr(c.Evhub.Listeners.Admin, "localhost:5300"))
-	l := c.Evhub.Limits
+	l := c.Evhub.Listeners
+	fmt.Fprintf(&s, "listen amqp %s, admin %s\n", listOr(l.AMQP, localHost), listOr(l.Admin, "localhost:5300"))
+	if len(c.Evhub.Policies) > 0 {
+		fmt.Fprintln(&s, "notification service: none beside policies of your own, except with --dev")
+	} else {
+		fmt.Fprintf(&s, "notification service: %s\n", listOr(l.API, "localhost:8080, or a free port if that is taken"))
+	}
+	limits := c.Evhub.Limits
 	fmt.Fprintf(&s, "memory %s, event or batch %s, readers without epoch %s, idle time-out %s\n", bytesOr(c.Evhub.Memory, "1GiB"),
-		bytesOr(l.EventBytesMax, "1MiB"), orDefault(l.ReadersMax, "5"), orDefault(l.IdleTimeout, "2m0s"))
+		bytesOr(limits.EventBytesMax, "1MiB"), orDefault(limits.ReadersMax, "5"), orDefault(limits.IdleTimeout, "2m0s"))
 	fmt.Fprintf(&s, "log console %t, file %t\n", c.LogConsole, c.LogFile)
 	return s.String()
 }

@@ -77,7 +77,7 @@ func (a *app) root() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRun:  func(*cobra.Command, []string) { a.parsed = true },
 	}
-	root.AddCommand(a.serveCommand(), a.execCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
+	root.AddCommand(a.serveCommand(), a.gatewayCommand(), a.execCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
 		a.healthCommand(), a.versionCommand())
 	return root
 }

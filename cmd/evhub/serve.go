@@ -89,15 +89,8 @@ func (s *serving) run(ctx context.Context) error {
 		return err
 	}
 	s.announce(c, path, b)
-	if s.dieWithStdin {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		go func() { // ends with standard input, or with the process: a read cannot be interrupted
-			io.Copy(io.Discard, s.in)
-			cancel()
-		}()
-	}
+	ctx, stop := s.untilStdinEnds(ctx, s.dieWithStdin)
+	defer stop()
 	return b.Run(ctx)
 }
 
@@ -166,8 +159,8 @@ func (s *serving) openLogFile(c *config.Config) (*os.File, error) {
 }
 
 // colour is for terminals whose user did not ask for none (no-color.org).
-func (s *serving) colour() bool {
-	f, ok := s.errw.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && s.getenv("NO_COLOR") == "" && s.getenv("TERM") != "dumb" &&
-		(runtime.GOOS != "windows" || s.getenv("WT_SESSION") != "" || s.getenv("TERM") != "")
+func (a *app) colour() bool {
+	f, ok := a.errw.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb" &&
+		(runtime.GOOS != "windows" || a.getenv("WT_SESSION") != "" || a.getenv("TERM") != "")
 }
