@@ -391,6 +391,25 @@ func TestHubs(t *testing.T) {
 }
 
 // A token opens its hub, through the SDK, and no other.
+func TestHubsCreateAndDelete(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	e := env{"EVENTHUB_CONNECTION_STRING": s.ConnectionString, "EVHUBTEST_URL": s.Admin}
+	if out := evhub(t, e, "", "hubs", "create", "orders:4:billing").ok(t); out != "hub orders, 4 partitions\n" {
+		t.Errorf("%q", out)
+	}
+	evhub(t, e, "", "hubs", "create", "orders:4:billing").ok(t) // it is there as wished
+	evhub(t, e, "", "send", "orders", "hi").ok(t)
+	evhub(t, e, "", "receive", "orders", "--group", "billing", "--count", "1").ok(t)
+	evhub(t, e, "", "hubs", "create", "orders:3").fails(t, exitFailed, "orders")
+	evhub(t, e, "", "hubs", "delete", "orders").ok(t)
+	evhub(t, e, "", "hubs", "orders").fails(t, exitFailed, "orders")
+	evhub(t, e, "", "hubs", "delete", "order").fails(t, exitFailed, "order")
+	evhub(t, e, "", "hubs", "create", "orders:0").fails(t, exitUsage, "0")
+	evhub(t, e, "", "hubs", "create", "orders", "--admin", "http://127.0.0.1:1").fails(t, exitFailed, "no broker answers", "evhub serve")
+	evhub(t, e, "", "hubs", "create", "orders", "--admin", "127.0.0.1").fails(t, exitUsage, "--admin")
+}
+
 func TestTokenSAS(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--hub", "orders")

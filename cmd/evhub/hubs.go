@@ -22,7 +22,8 @@ func (a *app) hubsCommand() *cobra.Command {
 	d := &describing{connection: connection{app: a}}
 	cmd := &cobra.Command{
 		Use:   "hubs [HUB...]",
-		Short: "Show the properties of hubs and their partitions",
+		Short: "Show the properties of hubs and their partitions; create and delete hubs",
+		Args:  cobra.ArbitraryArgs,
 		Long: `Show the properties of hubs and their partitions. SDKs cannot list the hubs of a namespace: without a name it is the hub of the
 connection string (EntityPath), or eh1 of a local broker.`,
 		Example: `  evhub hubs
@@ -30,6 +31,7 @@ connection string (EntityPath), or eh1 of a local broker.`,
   evhub hubs eh1 --json`,
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
 	}
+	cmd.AddCommand(a.hubsCreateCommand(), a.hubsDeleteCommand())
 	d.addFlags(cmd)
 	cmd.Flags().BoolVar(&d.json, "json", false, "print an object a line")
 	return cmd
