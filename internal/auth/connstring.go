@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -65,12 +66,13 @@ func splitConnectionString(s string) (map[string]string, error) {
 	return values, nil
 }
 
+// parseEndpoint takes the schemes that SDKs take: container modules write http.
 func parseEndpoint(endpoint string) (host string, err error) {
 	if endpoint == "" {
 		return "", errors.New("connection string: Endpoint is missing; it looks like Endpoint=sb://host")
 	}
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "sb" || u.Host == "" || u.User != nil || strings.ContainsFunc(u.Host, notOfHost) {
+	if err != nil || !slices.Contains([]string{"sb", "amqp", "amqps", "http", "https"}, u.Scheme) || u.Host == "" || u.User != nil || strings.ContainsFunc(u.Host, notOfHost) {
 		return "", errors.New("connection string: Endpoint is not sb://host or sb://host:port")
 	}
 	if strings.Trim(u.Path, "/") != "" {
