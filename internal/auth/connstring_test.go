@@ -46,7 +46,7 @@ func TestConnectionStringErrors(t *testing.T) {
 		{"Endpoint=sb://h;SECRET", `part 2 has no "="; parts are key=value, separated by semicolons`},
 		{"Endpoint=sb://h;endpoint=sb://h", "part 2 gives a key for the second time"},
 		{"Endpoint=localhost" + credential, "Endpoint is not sb://host or sb://host:port"},
-		{"Endpoint=https://h" + credential, "Endpoint is not sb://host or sb://host:port"},
+		{"Endpoint=ftp://h" + credential, "Endpoint is not sb://host or sb://host:port"},
 		{"Endpoint=sb://" + credential, "Endpoint is not sb://host or sb://host:port"},
 		{"Endpoint=sb://h:port" + credential, "Endpoint is not sb://host or sb://host:port"},
 		{"Endpoint=sb://n:SECRET@h" + credential, "Endpoint is not sb://host or sb://host:port"},
