@@ -151,7 +151,8 @@ func (l *log) runWake() {
 }
 
 // insideCall says whether this goroutine is running a callback of some log. Goroutines have no identity that could be remembered and
-// compared, but a stack has; walking it takes microseconds, so only Close asks, and Unwatch when it meets a running Wake.
+// compared, but a stack has. Walking it takes microseconds, so it is asked only where a callback is running: by Unwatch if that is its
+// Wake, by Close if it is any of the log's.
 func insideCall() bool {
 	const runner = "github.com/evhub-dev/evhub/internal/eventlog/memlog.(*log).runCallsAndUnlock"
 	var pcs [64]uintptr
