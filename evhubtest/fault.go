@@ -30,7 +30,7 @@ type On struct {
 	Hub       string
 	Partition string  // a decimal number
 	Group     string  // of readers: Attach and Deliver only
-	Client    string  // the connection's container id; * stands for any text and ? for any character
+	Client    string  // the connection's container id, its user agent, or one word of that; * stands for any text and ? for any character
 	After     int     // let so many pass first
 	Times     int     // then fire so often; 0: once, -1: until Remove
 	Prob      float64 // of firing each time, drawn from Seed, so that it repeats; 0: always

@@ -242,7 +242,6 @@ type linkJSON struct {
 	Name      string    `json:"name,omitempty"`
 	Credit    uint32    `json:"credit"`
 	Unsettled int64     `json:"unsettled"`
-	Unread    int64     `json:"unreadBytes"`
 	Events    int64     `json:"events"`
 	Bytes     int64     `json:"bytes"`
 	Since     time.Time `json:"since"`
@@ -260,7 +259,7 @@ func (v *visit) links() (*answer, error) {
 func linkOf(l *hub.LinkState) linkJSON {
 	out := linkJSON{
 		ID: l.ID, Kind: l.Kind.String(), Hub: l.Hub, Group: l.Group, Client: l.Client, Name: l.Name, Credit: l.Credit,
-		Unsettled: l.Unsettled, Unread: l.Unread, Events: l.Records, Bytes: l.Bytes, Since: l.Since.UTC(),
+		Unsettled: l.Unsettled, Events: l.Records, Bytes: l.Bytes, Since: l.Since.UTC(),
 	}
 	if l.Partition >= 0 {
 		out.Partition = &l.Partition

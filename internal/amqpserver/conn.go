@@ -40,7 +40,7 @@ type Conn struct {
 	born        time.Time
 	wake        chan struct{} // capacity 1: the writer has something to do
 	beatDue     atomic.Bool   // the peer waits for a sign of life
-	roomFor     *sync.Cond    // on mu: the reader waits here while too much is pending
+	roomFor     *sync.Cond    // on mu: the reader waits here while too much is pending, or its open is held
 
 	mu        sync.Mutex  // guards the fields below; never held across I/O, nor while calling a Container, Sink or Source
 	alive     clock.Timer // handshake at first, then the peer's silence; nil when the connection is over
@@ -55,9 +55,11 @@ type Conn struct {
 	unsettled unsettledList
 	frameMax  uint32 // the smaller of what the peer takes and what we use
 	opened    bool
-	closing   bool // our close is queued, or the socket is to be cut: nothing more is queued
-	cut       bool // the reader is to stop at once
-	waiting   bool // the reader waits on roomFor
+	answering openState
+	refused   *amqp.Error // what AnswerOpen said
+	closing   bool        // our close is queued, or the socket is to be cut: nothing more is queued
+	cut       bool        // the reader is to stop at once
+	waiting   bool        // the reader waits on roomFor
 }
 
 // flowDue is a flow to be encoded when the writer gets to it, so that several become one and carry the latest numbers.
@@ -78,7 +80,7 @@ func newConn(srv *Server, nc net.Conn) *Conn {
 		wake:     make(chan struct{}, 1),
 		frameMax: srv.o.FrameBytesMax,
 	}
-	c.in = frameReader{nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead}
+	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead}
 	c.roomFor = sync.NewCond(&c.mu)
 	return c
 }
@@ -164,7 +166,7 @@ func (c *Conn) noteRead() {
 	c.lastRead.Store(int64(c.now()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deaf = c.closing
+	c.deaf = c.closing || c.answering == openIgnored
 }
 
 // run is the reader. It returns when the connection is over and its writer has ended.
@@ -181,6 +183,7 @@ func (c *Conn) run() {
 
 	err := c.converse()
 	c.flushDirty()
+	c.in.over()
 	c.report(err)
 	c.linger(err)
 	<-written
@@ -232,6 +235,7 @@ func (c *Conn) converse() error {
 // endBurst hands on what the bytes at hand have delivered, and waits while too much of it is pending.
 func (c *Conn) endBurst() error {
 	c.flushDirty()
+	c.in.caughtUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.crowdedLocked() && !c.cut {
@@ -311,17 +315,20 @@ func (c *Conn) linger(err error) {
 }
 
 // checkAlive runs on a timer: it closes a connection whose client has not finished its handshake in time, or has sent nothing for twice
-// the advertised idle time-out, as the service does (recorded).
+// the advertised idle time-out, as the service does (recorded). While the client waits for us there is nothing to check; once its open is
+// answered the timer is set again.
 func (c *Conn) checkAlive() {
 	c.mu.Lock()
-	opened, closing := c.opened, c.closing
+	opened, closing, answering := c.opened, c.closing, c.answering
 	c.mu.Unlock()
-	if !opened {
+	switch {
+	case answering == openHeld && !closing:
+		return
+	case !opened && answering != openIgnored:
 		c.log.Warn("connection cut: the client did not finish its handshake", "remote", c.RemoteAddr(), "after", c.srv.o.HandshakeTimeout)
 		c.Drop()
 		return
-	}
-	if closing {
+	case closing:
 		c.Drop() // the peer does not even take our close
 		return
 	}

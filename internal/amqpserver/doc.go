@@ -26,6 +26,11 @@
 // that must not be overtaken by an answer (a detach, an end) are encoded in front of it when that is queued. The answer to a drain goes
 // right behind the link's last delivery.
 //
+// # What has come in
+//
+// The reader counts bytes twice: as read, and as looked at whenever it goes to read again with no whole frame left and every burst handed
+// on. Server.Fence waits for the second count to reach the first, and what waits in the socket.
+//
 // # Bounds
 //
 //   - Bytes delivered to sinks but not yet settled: Options.InflightBytesMax; above it the reader stops reading its socket.

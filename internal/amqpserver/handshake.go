@@ -132,10 +132,58 @@ func (c *Conn) open() error {
 		}
 		return err
 	}
-	c.answerOpen(c.container.Open(&c.peer))
+	refused, ignored := c.decided(c.container.Open(&c.peer))
+	if !ignored {
+		c.answerOpen(refused)
+		c.startBeat(time.Duration(c.peer.IdleTimeOut.Or(0)) * time.Millisecond)
+	}
 	c.checkAliveIn(2 * c.srv.o.IdleTimeout)
-	c.startBeat(time.Duration(c.peer.IdleTimeOut.Or(0)) * time.Millisecond)
 	return nil
+}
+
+// openState is what the container has decided about the client's open.
+type openState uint8
+
+const (
+	openAtOnce openState = iota // what Container.Open returns counts
+	openHeld
+	openSettled // what AnswerOpen said counts
+	openIgnored
+)
+
+// HoldOpen, called inside Container.Open, has the client wait for our open until AnswerOpen or Ignore is called; what Open returns does not
+// count then. Meanwhile nothing is read from the client, so a connection that it has left lasts until then. The handshake has no time limit
+// any more.
+func (c *Conn) HoldOpen() { c.decide(openHeld, nil) }
+
+// AnswerOpen answers a client whose open is held: with our open and, if e is not nil, a close with that error behind it.
+func (c *Conn) AnswerOpen(e *amqp.Error) { c.decide(openSettled, e) }
+
+// Ignore, called inside Container.Open or while the open is held, leaves the client without an answer. What it sends is read and dropped
+// until it goes, or has been silent for twice the idle time-out.
+func (c *Conn) Ignore() { c.decide(openIgnored, nil) }
+
+func (c *Conn) decide(to openState, e *amqp.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answering < to && c.answering <= openHeld && !c.opened {
+		c.answering, c.refused = to, e
+		c.roomFor.Signal()
+	}
+}
+
+// decided waits while the open is held, and says what became of it; refused is what Container.Open said.
+func (c *Conn) decided(refused *amqp.Error) (_ *amqp.Error, ignored bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.answering == openHeld && !c.closing {
+		c.roomFor.Wait()
+	}
+	if c.answering == openSettled {
+		refused = c.refused
+	}
+	c.deaf = c.answering == openIgnored
+	return refused, c.deaf
 }
 
 // answerOpen sends our open, and behind it a close if the client was refused.

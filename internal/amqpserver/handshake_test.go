@@ -184,6 +184,108 @@ func TestOpenRefused(t *testing.T) {
 	})
 }
 
+// TestOpenHeld: a client waits for its open as long as the container likes, and what it has pipelined waits with it.
+func TestOpenHeld(t *testing.T) {
+	const hold = time.Hour // far beyond every time-out
+	handshake := []frame{header(amqp.ProtocolSASL), offered, welcome, header(amqp.ProtocolAMQP)}
+	behind := encode(on(0, &clientBegin), on(0, attachSink("s", 0, "sink")), on(0, transfer(0, 0)).with("hello"))
+	for _, row := range []struct {
+		name    string
+		opening func(*Conn)
+		links   int
+		want    func(*world) []frame // nil: the connection ends without a word
+	}{
+		{"answered", func(c *Conn) { time.AfterFunc(hold, func() { c.AnswerOpen(nil) }) }, 1, func(w *world) []frame {
+			return []frame{on(0, w.openAnswer()), on(0, beginAnswer(0)), on(0, sinkAnswer("s", 0, "sink")), on(0, settled(0, 0)), on(0, creditFlow(0, 0, 1, 1))}
+		}},
+		{"answered twice", func(c *Conn) {
+			time.AfterFunc(hold, func() { c.AnswerOpen(nil); c.AnswerOpen(errToyRefusal); c.Ignore(); c.HoldOpen() })
+		}, 1, func(w *world) []frame {
+			return []frame{on(0, w.openAnswer()), on(0, beginAnswer(0)), on(0, sinkAnswer("s", 0, "sink")), on(0, settled(0, 0)), on(0, creditFlow(0, 0, 1, 1))}
+		}},
+		{"refused", func(c *Conn) { time.AfterFunc(hold, func() { c.AnswerOpen(errToyRefusal) }) }, 0, func(w *world) []frame {
+			return []frame{on(0, w.openAnswer()), on(0, &amqp.Close{Error: errToyRefusal})}
+		}},
+		{"dropped", func(c *Conn) { time.AfterFunc(hold, c.Drop) }, 0, nil},
+		{"closed", func(c *Conn) { time.AfterFunc(hold, func() { c.Close(errToyRefusal) }) }, 0, nil}, // no close without an open [2.4.3]
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			play(t, Options{}, func(t *testing.T, w *world) {
+				w.toys.opening = func(c *Conn) { c.HoldOpen(); row.opening(c) }
+				c := w.dial()
+				c.write(append(pipelined(clientOpen), behind...))
+				c.want(handshake...)
+				time.Sleep(hold - 1)
+				c.wantNothing()
+				time.Sleep(1)
+				if row.want == nil {
+					c.wantEOF()
+				} else {
+					c.want(row.want(w)...)
+				}
+				if n := w.toys.all[0].attachs; n != row.links {
+					t.Errorf("%d links reached the container, want %d", n, row.links)
+				}
+				c.nc.Close()
+			})
+		})
+	}
+	t.Run("the idle time counts from the answer", func(t *testing.T) {
+		play(t, Options{IdleTimeout: time.Minute}, func(t *testing.T, w *world) {
+			w.toys.opening = func(c *Conn) { c.HoldOpen(); time.AfterFunc(hold, func() { c.AnswerOpen(nil) }) }
+			c := w.dial()
+			c.write(pipelined(clientOpen))
+			time.Sleep(hold + 2*time.Minute - 1)
+			c.want(append(handshake, on(0, w.openAnswer()))...)
+			time.Sleep(1)
+			if p, ok := c.last().(*amqp.Close); !ok || p.Error == nil || p.Error.Condition != amqp.CondConnectionForced {
+				t.Errorf("at the end of the idle time came %v", p)
+			}
+			c.nc.Close()
+		})
+	})
+}
+
+// TestOpenIgnored: a client without an answer is left alone until it goes or has been silent for too long. What it sends reaches nobody.
+func TestOpenIgnored(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		opening func(*Conn)
+	}{
+		{"at once", (*Conn).Ignore},
+		{"held before", func(c *Conn) { c.HoldOpen(); time.AfterFunc(time.Second, c.Ignore) }},
+		{"for good", func(c *Conn) { c.Ignore(); c.AnswerOpen(nil); c.HoldOpen() }},
+	} {
+		for end, leave := range map[string]func(*client){
+			"closes":           func(c *client) { c.send(on(0, &amqp.Close{})) },
+			"ends its side":    func(c *client) { c.nc.CloseWrite() },
+			"says no more":     func(c *client) { time.Sleep(4 * time.Minute) },
+			"is cut from us":   func(c *client) { c.w.toys.conn().Drop() },
+			"breaks the rules": func(c *client) { c.send(on(0, &clientOpen)) },
+		} {
+			t.Run(row.name+", then "+end, func(t *testing.T) {
+				play(t, Options{}, func(t *testing.T, w *world) {
+					w.toys.opening = row.opening
+					c := w.dial()
+					c.write(append(pipelined(clientOpen), encode(on(0, &clientBegin))...))
+					c.want(header(amqp.ProtocolSASL), offered, welcome, header(amqp.ProtocolAMQP))
+					for range 10 {
+						time.Sleep(3 * time.Minute)
+						c.send(on(0, attachSink("s", 0, "sink")), heartbeat)
+						c.wantNothing()
+					}
+					leave(c)
+					c.wantEOF()
+					if n := w.toys.all[0].attachs; n != 0 {
+						t.Errorf("%d links reached the container", n)
+					}
+					c.nc.Close()
+				})
+			})
+		}
+	}
+}
+
 // TestFrameSizeChosen checks that what we send obeys the smaller limit of both ends, which is 512 at least.
 func TestFrameSizeChosen(t *testing.T) {
 	for _, row := range []struct {

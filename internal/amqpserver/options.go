@@ -95,7 +95,7 @@ type Container interface {
 	// Plain checks a SASL PLAIN user and password.
 	Plain(user, password string) bool
 
-	// Open takes the client's open. An error closes the connection.
+	// Open takes the client's open. An error closes the connection. To answer later or never, it calls Conn.HoldOpen or Conn.Ignore.
 	Open(*amqp.Open) *amqp.Error
 
 	// Attach takes a new link. It leads to Link.AcceptSink, Link.AcceptSource or Link.Refuse, now or later and from any goroutine.

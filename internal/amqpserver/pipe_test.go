@@ -31,6 +31,13 @@ func (e *pipeEnd) SetReadDeadline(t time.Time) error  { e.in.readBy.set(e.in, t)
 func (e *pipeEnd) SetWriteDeadline(t time.Time) error { e.out.writeBy.set(e.out, t); return nil }
 func (e *pipeEnd) CloseWrite() error                  { e.out.end(); return nil }
 
+// Received counts what has come in, read or not.
+func (e *pipeEnd) Received() int64 {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+	return e.in.put
+}
+
 func (e *pipeEnd) SetDeadline(t time.Time) error {
 	e.SetReadDeadline(t)
 	e.SetWriteDeadline(t)
@@ -56,6 +63,7 @@ type stream struct {
 	bytesMax  int
 	buf       []byte
 	off       int // buf before it was read
+	put       int64
 	ended     bool
 	abandoned bool // the reader has closed
 	reset     bool
@@ -144,6 +152,7 @@ func (s *stream) write(b []byte) (n int, err error) {
 		}
 		s.buf = append(s.buf, b[n:n+room]...)
 		n += room
+		s.put += int64(room)
 		s.changed.Broadcast()
 	}
 }

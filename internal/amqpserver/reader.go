@@ -50,6 +50,7 @@ func (p *bufferPool) giveWrite(b *[]byte) {
 // An idle connection waits with a small buffer. As soon as a read fills it, or a frame does not fit, a large one is borrowed, and given
 // back when it is empty and the last read was small.
 type frameReader struct {
+	progress
 	nc       net.Conn
 	pool     *bufferPool
 	frameMax uint32
@@ -117,13 +118,16 @@ func (f *frameReader) peek(n int) ([]byte, error) {
 	return f.buf[f.r : f.r+n], nil
 }
 
-// fill reads once, after making room for n bytes from r on.
+// fill reads once, after making room for n bytes from r on. No whole frame is left when it is called, and what those before have delivered
+// is flushed.
 func (f *frameReader) fill(n int) error {
 	f.fit(n)
+	f.caughtUp()
 	got, err := f.nc.Read(f.buf[f.w:])
 	f.w += got
 	f.lastRead = got
 	if got > 0 {
+		f.taken.Add(int64(got))
 		f.onRead()
 		return nil
 	}

@@ -17,6 +17,7 @@ type Server struct {
 	buffers bufferPool
 
 	accepted atomic.Int64
+	looked   bell // a connection's reader has caught up
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool

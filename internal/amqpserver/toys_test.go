@@ -38,6 +38,7 @@ type toyHandler struct {
 	sources map[string]*toySource // same
 	pending map[string]*Link      // same
 	refuse  *amqp.Error           // of Container.Open
+	opening func(*Conn)           // runs inside it; may be nil
 }
 
 func newToyHandler(t testing.TB) *toyHandler {
@@ -113,6 +114,9 @@ func (k *toyContainer) Plain(user, password string) bool {
 func (k *toyContainer) Open(*amqp.Open) *amqp.Error {
 	k.h.mu.Lock()
 	defer k.h.mu.Unlock()
+	if k.h.opening != nil {
+		k.h.opening(k.c)
+	}
 	return k.h.refuse
 }
 

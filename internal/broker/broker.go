@@ -168,7 +168,7 @@ func newBroker(o Options) (*Broker, error) {
 		face.Auth = e.Policies
 	}
 	if o.develops() { // on loopback the kit asks for no credential, which would bypass policies of one's own
-		face.Kit = kit.New(kit.Options{Hall: e.Hall, Policies: e.Policies, Clock: o.Clock})
+		face.Kit = kit.New(kit.Options{Hall: e.Hall, Policies: e.Policies, Clock: o.Clock, Fence: e.Fence})
 		face.Default = o.Config.Namespaces[0].Name
 		face.Connection = b.connection
 	}

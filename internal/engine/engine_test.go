@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/Azure/go-amqp"
 
 	"github.com/evhub-dev/evhub/internal/amqpserver"
 	"github.com/evhub-dev/evhub/internal/auth"
@@ -141,6 +142,49 @@ func TestOverBudget(t *testing.T) {
 	last := b.hub().PartitionAt(0).State().Last.Seq
 	c := b.partition(b.consumer(b.root(), "$Default", nil), "0", azeventhubs.PartitionClientOptions{})
 	for e := b.receive(c, 1)[0]; e.SequenceNumber != last; e = b.receive(c, 1)[0] {
+	}
+}
+
+// TestStealDelay: a reader that is evicted keeps its link for as long as the options say.
+func TestStealDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, Options{StealDelay: 4900 * time.Millisecond})
+		p := b.bubbleProducer()
+		old := b.partition(b.bubbleConsumer("$Default"), "0", azeventhubs.PartitionClientOptions{OwnerLevel: ptr(int64(1))})
+		b.send(p, to("0"), "a")
+		b.bodies(old, "a")
+		start := time.Now()
+		thief := b.partition(b.bubbleConsumer("$Default"), "0", azeventhubs.PartitionClientOptions{OwnerLevel: ptr(int64(2))})
+		b.bodies(thief, "a")
+		_, err := old.ReceiveEvents(withPatience(t), 1, nil)
+		wantError(t, "evicted", err, azeventhubs.ErrorCodeOwnershipLost, "")
+		if d := time.Since(start); d != 4900*time.Millisecond {
+			t.Errorf("evicted after %v", d)
+		}
+	})
+}
+
+// TestFence: what a client has written before is stored behind it, though nobody has acknowledged anything.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t, Options{})
+	ctx := withPatience(t)
+	client, server := pipe()
+	b.e.ServeConn(server)
+	conn, err := amqp.NewConn(ctx, client, &amqp.ConnOptions{SASLType: amqp.SASLTypePlain("root", rootKey)})
+	b.must(err)
+	defer conn.Close()
+	session, err := conn.NewSession(ctx, nil)
+	b.must(err)
+	sender, err := session.NewSender(ctx, hubName+"/Partitions/0", &amqp.SenderOptions{SettlementMode: amqp.SenderSettleModeSettled.Ptr()})
+	b.must(err)
+	for n := range int64(500) {
+		b.must(sender.Send(ctx, amqp.NewMessage([]byte("x")), nil)) // returns once it is written
+		b.must(b.e.Fence(ctx))
+		if next := b.hub().PartitionAt(0).State().Next.Seq; next != n+1 {
+			t.Fatalf("%d events are stored of %d", next, n+1)
+		}
 	}
 }
 

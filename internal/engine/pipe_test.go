@@ -23,7 +23,8 @@ type stream struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	buf     []byte
-	closed  bool // by either end
+	put     int64 // bytes written so far
+	closed  bool  // by either end
 	read    deadline
 	write   deadline
 }
@@ -114,11 +115,19 @@ func (e *pipeEnd) Write(p []byte) (int, error) {
 		}
 		n := min(len(p)-done, streamBytesMax-len(s.buf))
 		s.buf = append(s.buf, p[done:done+n]...)
+		s.put += int64(n)
 		s.changed.Broadcast()
 		if done += n; done == len(p) {
 			return done, nil
 		}
 	}
+}
+
+// Received counts what has come in, read or not.
+func (e *pipeEnd) Received() int64 {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+	return e.in.put
 }
 
 func (e *pipeEnd) CloseWrite() error { e.out.close(); return nil }

@@ -15,24 +15,35 @@ import (
 //
 // Request: application properties operation put-token, type, name (the audience); the token is the body. The property expiration is
 // ignored: the token's own counts (recorded). A SAS token of type "jwt" is taken for what it is (Python before 5.12 sends that).
+//
+// The token is checked first, since it says which namespace this is about; then the rules are asked, and only then it is kept.
 func (c *conn) putToken(r *request) {
-	audience := r.text("name")
-	subject := hub.Subject{Op: hub.Auth, Partition: -1, Client: c.c.ContainerID(), Link: audience}
+	subject := c.subject(hub.Auth)
+	subject.Link = r.text("name")
+	grant, s := c.check(r, subject.Link)
+	if s.refusal == nil {
+		subject.Namespace = grant.Namespace
+	}
+	told := subject
+	told.Hub = parseAddress(subject.Link).hub
+	if s.refusal != nil {
+		c.answer(r, told, s)
+		return
+	}
 	c.obey(subject, fate{
-		pass:   func() { r.answer(c.take(r, audience)) },
-		refuse: func(e *amqp.Error) { r.answer(ruledStatus(e)) },
+		pass:   func() { c.answer(r, told, c.accept(grant, subject.Link)) },
+		refuse: func(e *refusal) { c.answer(r, told, ruledStatus(e)) },
 	})
 }
 
 // status is what a reply says.
 type status struct {
-	code        int32
-	description string
-	condition   amqp.Symbol // "" on success
+	code     int32
+	*refusal // nil: done
 }
 
 // ruledStatus is the status of a request that the rules refused. Clients retry after a 503.
-func ruledStatus(e *amqp.Error) status {
+func ruledStatus(e *refusal) status {
 	code := int32(503)
 	switch e.Condition {
 	case amqp.CondUnauthorizedAccess, amqp.CondAuthFailed:
@@ -40,51 +51,59 @@ func ruledStatus(e *amqp.Error) status {
 	case amqp.CondNotFound:
 		code = 404
 	}
-	return status{code, e.Description, e.Condition}
+	return status{code, e}
 }
 
-func (r *request) answer(s status) {
-	props := amqp.Map{{Key: "status-code", Value: s.code}, {Key: "status-description", Value: s.description}}
-	if s.condition != "" {
-		props = append(props, amqp.Pair{Key: "error-condition", Value: s.condition})
+// answer answers a request with nothing but a status, and tells the hall of a refusal.
+func (c *conn) answer(r *request, subject hub.Subject, s status) {
+	props := amqp.Map{{Key: "status-code", Value: s.code}, {Key: "status-description", Value: "Accepted"}}
+	if s.refusal != nil {
+		c.report(subject, s.refusal)
+		props[1].Value = s.Description
+		props = append(props, amqp.Pair{Key: "error-condition", Value: s.Condition})
 	}
 	r.reply(&amqp.Message{ApplicationProperties: props})
 }
 
-// take accepts the token of a request.
-func (c *conn) take(r *request, audience string) status {
+// check takes the token out of a request and sees what it gives.
+func (c *conn) check(r *request, audience string) (auth.Grant, status) {
 	if op := r.text("operation"); op != "put-token" {
-		return status{400, fmt.Sprintf("The operation '%.64s' is not known at $cbs. It takes 'put-token'.", op), amqp.CondNotImplemented}
+		text := fmt.Sprintf("The operation '%.64s' is not known at $cbs. It takes 'put-token'.", op)
+		return auth.Grant{}, status{400, newRefusal(amqp.CondNotImplemented, text, "")}
 	}
 	token, ok := r.Value.(string)
 	if !ok {
-		return status{400, "The body of put-token must be the token, as a string.", amqp.CondInvalidField}
+		return auth.Grant{}, status{400, newRefusal(amqp.CondInvalidField, "The body of put-token must be the token, as a string.", "")}
 	}
 	kind := auth.KindSAS
 	if r.text("type") == "jwt" && !auth.IsSAS(token) {
 		kind = auth.KindJWT
 	}
-	return c.accept(kind, token, audience)
+	return c.authenticate(kind, token, audience)
 }
 
-// accept checks a token for an audience and keeps what it gives. The status is 202, or says why not.
-func (c *conn) accept(kind auth.Kind, token, audience string) status {
+func (c *conn) authenticate(kind auth.Kind, token, audience string) (auth.Grant, status) {
 	grant, err := c.svc.o.Auth.Authenticate(kind, token, audience, c.svc.o.Clock.Now())
 	if err != nil {
-		return c.refuseToken(err, audience)
+		return auth.Grant{}, c.refuseToken(err, audience)
 	}
-	if s, ok := c.findAudience(grant, audience); !ok {
-		return s
+	return grant, status{}
+}
+
+// accept keeps what a token gives for an audience. The status is 202, or says why not.
+func (c *conn) accept(grant auth.Grant, audience string) status {
+	if e := c.findAudience(grant, audience); e != nil {
+		return status{404, e}
 	}
 	if err := c.keep(auth.NormalizePath(audience), grant); err != nil {
 		c.log.Warn("token refused", "remote", c.c.RemoteAddr(), "policy", grant.Principal, "audience", audience, "reason", err)
 		if errors.Is(err, errOtherNamespace) { // in the words for an audience in another namespace, without trackers (recorded)
 			text := fmt.Sprintf("The messaging entity 'Invalid audience: Namespace cannot be resolved '%s'' could not be found. %s", audience, moreAbout)
-			return status{404, text, amqp.CondNotFound}
+			return status{404, newRefusal(amqp.CondNotFound, text, "")}
 		}
-		return status{403, upperFirst(err.Error()) + "." + c.trackers(noSystem), amqp.CondResourceLimitExceeded}
+		return status{403, c.errorf(amqp.CondResourceLimitExceeded, noSystem, "%s.", upperFirst(err.Error()))}
 	}
-	return status{202, "Accepted", ""}
+	return status{202, nil}
 }
 
 const moreAbout = "To know more visit https://aka.ms/sbResourceMgrExceptions. "
@@ -97,20 +116,22 @@ func (c *conn) refuseToken(err error, audience string) status {
 	}
 	c.log.Warn("token refused", "remote", c.c.RemoteAddr(), "policy", e.Principal, "audience", audience, "reason", e.Text)
 	const invalid = "InvalidSignature: The token has an invalid signature."
+	cond, text, tail := amqp.CondAuthFailed, "MalformedToken: "+upperFirst(e.Text)+".", c.trackers(noSystem)
 	switch e.Reason {
 	case auth.BadSignature:
-		return status{401, invalid, amqp.CondAuthFailed}
+		text, tail = invalid, ""
 	case auth.UnknownKey:
-		return status{401, invalid + c.trackers(noSystem), amqp.CondAuthFailed}
+		text = invalid
 	case auth.Expired:
-		text := fmt.Sprintf("ExpiredToken: The token is expired. Expiration time: '%s'", e.Expires.UTC().Format("2006-01-02 15:04:05Z"))
-		return status{401, text, amqp.CondAuthFailed}
+		text, tail = fmt.Sprintf("ExpiredToken: The token is expired. Expiration time: '%s'", e.Expires.UTC().Format("2006-01-02 15:04:05Z")), ""
 	case auth.WrongScope:
-		return status{401, "InvalidAudience: " + upperFirst(e.Text) + "." + c.trackers(noSystem), amqp.CondAuthFailed}
+		text = "InvalidAudience: " + upperFirst(e.Text) + "."
 	case auth.Unsupported:
-		return status{401, "UnsupportedToken: Only SAS tokens are accepted here." + c.trackers(noSystem), amqp.CondAuthFailed}
+		text = "UnsupportedToken: Only SAS tokens are accepted here."
 	}
-	return status{401, "MalformedToken: " + upperFirst(e.Text) + "." + c.trackers(noSystem), amqp.CondAuthFailed}
+	r := newRefusal(cond, text, tail)
+	r.why.Hint = e.Text
+	return status{401, r}
 }
 
 func upperFirst(s string) string {
@@ -121,21 +142,24 @@ func upperFirst(s string) string {
 }
 
 // findAudience sees that the hub a token is for exists: it is $cbs that tells of an unknown hub, before any attach (recorded).
-func (c *conn) findAudience(g auth.Grant, audience string) (status, bool) {
+func (c *conn) findAudience(g auth.Grant, audience string) *refusal {
 	name := parseAddress(audience).hub
 	if name == "" {
-		return status{}, true
+		return nil
 	}
-	space := c.svc.o.Hall.Namespace(g.Namespace)
-	if space != nil {
+	text := fmt.Sprintf("The messaging entity 'sb://%s/%s' could not be found. %s", audienceHost(audience), name, moreAbout)
+	e := newRefusal(amqp.CondNotFound, text, c.trackers(g.Namespace+":"+name))
+	if space := c.svc.o.Hall.Namespace(g.Namespace); space != nil {
 		_, err := space.Hub(name)
 		if err == nil {
-			return status{}, true
+			return nil
+		}
+		if known, ok := errors.AsType[*hub.Error](err); ok {
+			e.why.Hint = known.Hint
 		}
 		c.log.Warn("token for an unknown hub", "remote", c.c.RemoteAddr(), "policy", g.Principal, "hub", name, "err", err)
 	}
-	text := fmt.Sprintf("The messaging entity 'sb://%s/%s' could not be found. %s", audienceHost(audience), name, moreAbout)
-	return status{404, text + c.trackers(g.Namespace+":"+name), amqp.CondNotFound}, false
+	return e
 }
 
 // audienceHost is the host in an audience, which is whatever the client dialled.

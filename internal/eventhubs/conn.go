@@ -18,10 +18,11 @@ import (
 
 // conn is one connection's container: its rights, and the links that rest on them.
 type conn struct {
-	svc  *Service
-	c    *amqpserver.Conn // immutable
-	log  *slog.Logger     // immutable
-	host string           // reader; the host the client dialled
+	svc   *Service
+	c     *amqpserver.Conn // immutable
+	log   *slog.Logger     // immutable
+	agent string           // immutable once it is open: what the client calls its software, or ""
+	host  string           // reader; the host the client dialled
 
 	replies []*replySource // reader: the client's receivers on $cbs and $management
 
@@ -37,7 +38,7 @@ type conn struct {
 type hold struct {
 	right auth.Right
 	path  string
-	end   func(*amqp.Error)
+	end   func(*refusal)
 }
 
 // Plain takes policy name and key as SASL PLAIN's user and password.
@@ -54,18 +55,41 @@ func (c *conn) Plain(user, password string) bool {
 
 // Open lets every client in: rights are asked for at each link.
 func (c *conn) Open(o *amqp.Open) *amqp.Error {
-	c.host = o.Hostname.Or("")
-	c.log.Debug("connection open", "remote", c.c.RemoteAddr(), "client", o.ContainerID, "agent", agent(o))
-	subject := hub.Subject{Op: hub.Connect, Partition: -1, Client: o.ContainerID}
-	if rules := c.svc.o.Hall.Rules(); rules != nil {
-		switch v := rules.Ask(&subject); v.Action {
-		case hub.Refuse, hub.Detach, hub.CloseConn, hub.Expire:
-			return c.fault(subject, v)
-		case hub.Drop, hub.Swallow: // there is nothing to withhold but the connection itself
-			c.c.Drop()
-		}
+	c.host, c.agent = o.Hostname.Or(""), agent(o)
+	c.log.Debug("connection open", "remote", c.c.RemoteAddr(), "client", o.ContainerID, "agent", c.agent)
+	rules := c.svc.o.Hall.Rules()
+	if rules == nil {
+		return nil
+	}
+	subject := c.subject(hub.Connect)
+	v := rules.Ask(&subject)
+	if v.Delay > 0 {
+		c.c.HoldOpen()
+		c.svc.o.Clock.AfterFunc(v.Delay, func() { c.c.AnswerOpen(c.actOpen(subject, v)) })
+		return nil
+	}
+	return c.actOpen(subject, v)
+}
+
+// actOpen does what a verdict says about a client's open, and gives the error to answer it with. What ends a link or refuses a request ends
+// the connection here.
+func (c *conn) actOpen(s hub.Subject, v hub.Verdict) *amqp.Error {
+	switch v.Action {
+	case hub.Refuse, hub.Detach, hub.CloseConn, hub.Expire:
+		e := c.fault(s, v)
+		c.report(s, e)
+		return e.Error
+	case hub.Drop:
+		c.c.Drop()
+	case hub.Swallow:
+		c.c.Ignore()
 	}
 	return nil
+}
+
+// subject is about the connection: who the client is, and its namespace once that is known.
+func (c *conn) subject(op hub.Op) hub.Subject {
+	return hub.Subject{Op: op, Namespace: c.bound(), Partition: -1, Client: c.c.ContainerID(), Agent: c.agent}
 }
 
 func agent(o *amqp.Open) string {
@@ -84,7 +108,7 @@ func (c *conn) Attach(l *amqpserver.Link) {
 	a, ok := linkAddress(l)
 	switch {
 	case !ok:
-		l.Refuse(c.errorf(amqp.CondInvalidField, noSystem, "The link %.128q names no address to attach to.", l.Request().Name))
+		c.refuse(l, a, c.errorf(amqp.CondInvalidField, noSystem, "The link %.128q names no address to attach to.", l.Request().Name))
 	case a.node != "" && l.ClientSends():
 		c.attachRequests(l, a)
 	case a.node != "":
@@ -181,14 +205,20 @@ func (c *conn) policies() string {
 	return strings.Join(slices.Compact(names), ",")
 }
 
-// space is the namespace the connection is bound to, or nil.
-func (c *conn) space() *hub.Namespace {
+// bound is the name of the namespace the connection is bound to, or "".
+func (c *conn) bound() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.namespace == "" {
+	return c.namespace
+}
+
+// space is the namespace the connection is bound to, or nil.
+func (c *conn) space() *hub.Namespace {
+	name := c.bound()
+	if name == "" {
 		return nil
 	}
-	return c.svc.o.Hall.Namespace(c.namespace)
+	return c.svc.o.Hall.Namespace(name)
 }
 
 // rest has the link end when the last token that gives it its right runs out. The returned function takes that back.
@@ -249,83 +279,4 @@ func (c *conn) endExpired() {
 		c.log.Info("link detached: its token expired and was not renewed", "remote", c.c.RemoteAddr(), "path", h.path)
 		h.end(c.errorf(amqp.CondUnauthorizedAccess, noSystem, "ExpiredToken: The token is expired. Put a new token to $cbs before the old one ends. Resource: '%s'.", h.path))
 	}
-}
-
-// fate is what a verdict of the rules can do to an operation. A nil function means that the action makes no sense here and lets it pass.
-type fate struct {
-	pass   func() // runs unless another action was taken
-	late   func() // in place of pass after a delay, on another goroutine; nil: pass
-	refuse func(*amqp.Error)
-	detach func(*amqp.Error) // nil: refuse
-	give   func()            // there will be no answer: free what the operation holds
-}
-
-// obey asks the rules about an operation and does what they say, after the delay they wish. It says whether the operation was let pass at
-// once. Without rules it is one atomic load.
-func (c *conn) obey(s hub.Subject, f fate) bool {
-	rules := c.svc.o.Hall.Rules()
-	if rules == nil {
-		if f.pass != nil {
-			f.pass()
-		}
-		return true
-	}
-	v := rules.Ask(&s)
-	if v.Delay > 0 {
-		if f.late != nil {
-			f.pass = f.late
-		}
-		c.svc.o.Clock.AfterFunc(v.Delay, func() { c.act(s, v, f) })
-		return false
-	}
-	return c.act(s, v, f)
-}
-
-// act does what a verdict says and tells whether that was to let the operation pass.
-func (c *conn) act(s hub.Subject, v hub.Verdict, f fate) bool {
-	if f.detach == nil {
-		f.detach = f.refuse
-	}
-	if f.give == nil {
-		f.give = func() {}
-	}
-	switch {
-	case v.Action == hub.Refuse && f.refuse != nil:
-		f.refuse(c.fault(s, v))
-	case v.Action == hub.Detach && f.detach != nil:
-		f.detach(c.fault(s, v))
-	case v.Action == hub.Expire && f.detach != nil:
-		f.detach(c.errorf(amqp.CondUnauthorizedAccess, noSystem, "ExpiredToken: The token is expired."))
-	case v.Action == hub.CloseConn:
-		c.c.Close(c.fault(s, v))
-		f.give()
-	case v.Action == hub.Drop:
-		c.c.Drop()
-		f.give()
-	case v.Action == hub.Swallow:
-		f.give()
-	default:
-		if f.pass != nil {
-			f.pass()
-		}
-		return true
-	}
-	return false
-}
-
-// fault is the error a verdict wishes.
-func (c *conn) fault(s hub.Subject, v hub.Verdict) *amqp.Error {
-	e := v.Err
-	if e == nil {
-		e = &hub.Error{Kind: hub.Busy, Text: "The request was terminated by a rule."}
-	}
-	system := noSystem
-	if s.Hub != "" {
-		system = s.Namespace + ":eventhub:" + s.Hub
-	}
-	err := c.refusal(e, system)
-	if v.Condition != "" {
-		err.Condition = amqp.Symbol(v.Condition)
-	}
-	return err
 }

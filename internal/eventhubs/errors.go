@@ -34,8 +34,33 @@ var conditions = map[hub.Kind]amqp.Symbol{
 	hub.Unavailable:    amqp.CondServerBusy,
 }
 
+// kinds are the hall's words for the conditions that this door chooses by itself.
+var kinds = map[amqp.Symbol]hub.Kind{
+	amqp.CondInvalidField:          hub.Invalid,
+	amqp.CondArgumentError:         hub.Invalid,
+	amqp.CondDecodeError:           hub.Invalid,
+	amqp.CondNotImplemented:        hub.Invalid,
+	amqp.CondPreconditionFailed:    hub.Invalid,
+	amqp.CondNotFound:              hub.NotFound,
+	amqp.CondUnauthorizedAccess:    hub.Unauthorized,
+	amqp.CondAuthFailed:            hub.Unauthorized,
+	amqp.CondMessageSizeExceeded:   hub.TooLarge,
+	amqp.CondResourceLimitExceeded: hub.Busy,
+}
+
+// refusal is why the peer does not get what it asked for.
+type refusal struct {
+	*amqp.Error            // as the peer hears it
+	why         *hub.Error // in the hall's words, with its hint, without trackers
+}
+
+// newRefusal words a refusal whose text ends in a tail of trackers, or in none. The condition has a row in kinds.
+func newRefusal(cond amqp.Symbol, text, tail string) *refusal {
+	return &refusal{&amqp.Error{Condition: cond, Description: text + tail}, &hub.Error{Kind: kinds[cond], Text: strings.TrimSpace(text)}}
+}
+
 // refusal is err as the peer hears it. system names the entity behind it in the tracker.
-func (c *conn) refusal(err error, system string) *amqp.Error {
+func (c *conn) refusal(err error, system string) *refusal {
 	e, ok := errors.AsType[*hub.Error](err)
 	if !ok {
 		e = &hub.Error{Kind: hub.KindOf(err), Text: sentence(err)}
@@ -44,7 +69,7 @@ func (c *conn) refusal(err error, system string) *amqp.Error {
 	if !ok {
 		cond = amqp.CondInternalError
 	}
-	return c.errorf(cond, system, "%s", e.Text)
+	return &refusal{&amqp.Error{Condition: cond, Description: e.Text + c.trackers(system)}, e}
 }
 
 // sentence is for errors of the log, which have no words for a peer.
@@ -65,9 +90,16 @@ func sentence(err error) string {
 	return err.Error()
 }
 
-// errorf makes an error whose text ends in trackers as the service's do.
-func (c *conn) errorf(cond amqp.Symbol, system, format string, args ...any) *amqp.Error {
-	return &amqp.Error{Condition: cond, Description: fmt.Sprintf(format, args...) + c.trackers(system)}
+// errorf makes a refusal whose text ends in trackers as the service's do.
+func (c *conn) errorf(cond amqp.Symbol, system, format string, args ...any) *refusal {
+	return newRefusal(cond, fmt.Sprintf(format, args...), c.trackers(system))
+}
+
+// report tells the hall what a peer was refused.
+func (c *conn) report(s hub.Subject, e *refusal) {
+	if tell := c.svc.o.Hall.Reports(); tell != nil {
+		tell(&hub.Report{Subject: s, Err: e.why, Condition: string(e.Condition)})
+	}
 }
 
 // trackers is the tail of the service's texts: TrackingId, SystemTracker and Timestamp, the latter without a zone letter (recorded).

@@ -68,7 +68,7 @@ func TestRefusal(t *testing.T) {
 		{"beyond", &eventlog.BeyondError{Next: 5}, amqp.CondArgumentError, "eventlog: beyond the end, next sequence number is 5"},
 		{"anything", errors.New("boom"), amqp.CondInternalError, "boom"},
 	} {
-		wantRefusal(t, r.name, c.refusal(r.err, "ns1:eventhub:hub1"), r.cond, r.text+trackers("ns1:eventhub:hub1"))
+		wantRefusal(t, r.name, c.refusal(r.err, "ns1:eventhub:hub1").Error, r.cond, r.text+trackers("ns1:eventhub:hub1"))
 	}
 }
 

@@ -198,6 +198,9 @@ type client struct {
 
 const channel1 = 1
 
+// testAgent is what every client calls its software.
+const testAgent = "app/1 sdk/2"
+
 // connect starts a connection without a word.
 func (r *rig) connect() *client {
 	r.t.Helper()
@@ -356,7 +359,7 @@ func (c *client) sasl(init amqp.SASLInit) (code uint8) {
 func (c *client) open() {
 	c.t.Helper()
 	c.write(amqp.AppendProtocolHeader(nil, amqp.ProtocolAMQP))
-	c.send(0, &amqp.Open{ContainerID: "client-1", Hostname: amqp.Some("localhost")})
+	c.send(0, &amqp.Open{ContainerID: "client-1", Hostname: amqp.Some("localhost"), Properties: amqp.Map{{Key: amqp.Symbol("user-agent"), Value: testAgent}}})
 	c.want(amqp.CodeOpen, &amqp.Open{})
 }
 

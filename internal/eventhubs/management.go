@@ -14,56 +14,57 @@ const (
 	typePartition = "com.microsoft:partition"
 )
 
-// read answers a request to $management: the properties of a hub or of a partition.
+// read answers a request to $management: the properties of a hub or of a partition. The rules are asked once it is clear who asks.
 func (c *conn) read(r *request) {
-	subject := hub.Subject{Op: hub.Manage, Hub: r.text("name"), Partition: -1, Client: c.c.ContainerID()}
+	name := auth.NormalizePath(r.text("name"))
+	s := c.checkRead(r, name)
+	subject := c.subject(hub.Manage)
+	subject.Hub = r.text("name")
+	if s.refusal != nil {
+		c.answer(r, subject, s)
+		return
+	}
 	c.obey(subject, fate{
-		pass:   func() { c.readNow(r) },
-		refuse: func(e *amqp.Error) { r.answer(ruledStatus(e)) },
+		pass: func() {
+			if s := c.readNow(r, name); s.refusal != nil {
+				c.answer(r, subject, s)
+			}
+		},
+		refuse: func(e *refusal) { c.answer(r, subject, ruledStatus(e)) },
 	})
 }
 
-func (c *conn) readNow(r *request) {
-	h, fail := c.managed(r)
-	if fail.code != 0 {
-		r.answer(fail)
-		return
-	}
-	if r.text("type") == typeHub {
-		r.answerRead(hubProperties(h))
-		return
-	}
-	p, err := h.Partition(r.text("partition"))
-	if err != nil {
-		e := c.refusal(err, systemOf(h, nil, ""))
-		r.answer(status{400, e.Description, e.Condition})
-		return
-	}
-	r.answerRead(partitionProperties(h, p))
-}
-
-// managed finds the hub that a request is about, if the client may know of it.
-func (c *conn) managed(r *request) (*hub.Hub, status) {
+// checkRead says why a request will not be served, if that is clear without looking at the hub.
+func (c *conn) checkRead(r *request, name string) status {
 	op, kind := r.text("operation"), r.text("type")
 	if op != "READ" || kind != typeHub && kind != typePartition {
-		e := c.errorf(amqp.CondNotImplemented, noSystem, "The operation '%.64s' on '%.64s' is not known at $management. It takes 'READ' on '%s' and '%s'.", op, kind, typeHub, typePartition)
-		return nil, status{501, e.Description, e.Condition}
+		return status{501, c.errorf(amqp.CondNotImplemented, noSystem,
+			"The operation '%.64s' on '%.64s' is not known at $management. It takes 'READ' on '%s' and '%s'.", op, kind, typeHub, typePartition)}
 	}
-	name := auth.NormalizePath(r.text("name"))
-	if s := c.mayRead(r, name); s.code != 0 {
-		return nil, s
-	}
+	return c.mayRead(r, name)
+}
+
+// readNow answers a request, or says why it cannot be.
+func (c *conn) readNow(r *request, name string) status {
 	space := c.space()
 	if space == nil { // deleted
-		return nil, c.noRight(name)
+		return c.noRight(name)
 	}
 	h, err := space.Hub(name)
 	if err != nil {
 		c.log.Warn("read refused: unknown hub", "remote", c.c.RemoteAddr(), "hub", name, "err", err)
-		e := c.refusal(err, space.Name()+":eventhub:"+name)
-		return nil, status{404, e.Description, e.Condition}
+		return status{404, c.refusal(err, space.Name()+":eventhub:"+name)}
 	}
-	return h, status{}
+	if r.text("type") == typeHub {
+		r.answerRead(hubProperties(h))
+		return status{}
+	}
+	p, err := h.Partition(r.text("partition"))
+	if err != nil {
+		return status{400, c.refusal(err, systemOf(h, nil, ""))}
+	}
+	r.answerRead(partitionProperties(h, p))
+	return status{}
 }
 
 // mayRead says why the client may not read a hub's properties, if so: any right on the hub will do. It comes from $cbs or PLAIN; only a
@@ -84,16 +85,18 @@ func (c *conn) mayRead(r *request, name string) status {
 	if auth.IsSAS(token) {
 		kind = auth.KindSAS
 	}
-	if s := c.accept(kind, token, "sb://"+c.host+"/"+name); s.code != 202 {
+	audience := "sb://" + c.host + "/" + name
+	grant, s := c.authenticate(kind, token, audience)
+	if s.refusal != nil {
 		return s
 	}
-	return status{}
+	return c.accept(grant, audience)
 }
 
 func (c *conn) noRight(name string) status {
-	e := c.errorf(amqp.CondUnauthorizedAccess, noSystem, "Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)
 	c.log.Warn("read refused: no right", "remote", c.c.RemoteAddr(), "policy", c.policies(), "hub", name)
-	return status{401, e.Description, e.Condition}
+	return status{401, c.errorf(amqp.CondUnauthorizedAccess, noSystem,
+		"Unauthorized access. Put a token for '%s' to $cbs, or send it as security_token.", name)}
 }
 
 // answerRead sends properties. Application properties in the recorded order: operation, then status-code, and no description.

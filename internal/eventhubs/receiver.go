@@ -33,8 +33,7 @@ func (c *conn) attachReceiver(l *amqpserver.Link, a address) {
 		return
 	}
 	subject := r.subject(hub.Attach)
-	refuse := func(e *amqp.Error) { c.refuse(l, a, e) }
-	c.obey(subject, fate{refuse: refuse, pass: r.seek})
+	c.obey(subject, fate{refuse: func(e *refusal) { c.refuse(l, a, e) }, pass: r.seek})
 }
 
 // receiver gives a client the events of one partition.
@@ -67,7 +66,7 @@ type receiver struct {
 }
 
 // prepare checks what the client asked for.
-func (r *receiver) prepare() *amqp.Error {
+func (r *receiver) prepare() *refusal {
 	if r.group == "" || r.address.partition == "" {
 		return r.c.invalidAddress()
 	}
@@ -93,7 +92,7 @@ func (r *receiver) system() string { return systemOf(r.h, r.p, r.group) }
 
 func (r *receiver) subject(op hub.Op) hub.Subject {
 	return hub.Subject{Op: op, Namespace: r.h.Namespace().Name(), Hub: r.h.Name(), Partition: r.p.Index(), Group: r.group,
-		Client: r.c.c.ContainerID(), Link: r.l.Request().Name}
+		Client: r.c.c.ContainerID(), Agent: r.c.agent, Link: r.l.Request().Name}
 }
 
 // seek finds the first record, which a log on disk may do later.
@@ -127,19 +126,26 @@ func (r *receiver) attach(at eventlog.Position, err error) {
 		Settled:       amqp.Some(true),
 		Batchable:     amqp.Some(true),
 	}
-	r.forget = r.c.rest(&hold{auth.Listen, r.address.path, r.l.Detach})
+	r.forget = r.c.rest(&hold{auth.Listen, r.address.path, r.detach})
 	if !r.l.AcceptSource(r, r.answer()) {
 		r.Detached()
 		return
 	}
 	cut.ready(func(e *hub.Error) {
 		r.c.log.Info("receiver cut", "hub", r.h.Name(), "part", r.p.Index(), "group", r.group, "reason", e.Text)
-		r.l.Detach(r.c.refusal(e, r.system()))
+		r.detach(r.c.refusal(e, r.system()))
 	})
 }
 
+// detach ends the link and tells the hall why.
+func (r *receiver) detach(e *refusal) {
+	r.c.report(r.subject(hub.Deliver), e)
+	r.l.Detach(e.Error)
+}
+
 func (r *receiver) info() hub.LinkInfo {
-	info := hub.LinkInfo{Kind: hub.Reader, Partition: r.p.Index(), Group: r.group, Client: r.c.c.ContainerID(), Principal: r.grant.Principal}
+	info := hub.LinkInfo{Kind: hub.Reader, Partition: r.p.Index(), Group: r.group, Client: r.c.c.ContainerID(), Agent: r.c.agent,
+		Principal: r.grant.Principal}
 	properties := r.l.Request().Properties
 	for _, key := range propReceiverName {
 		if v, ok := properties.Lookup(key); ok {
@@ -258,7 +264,7 @@ func (r *receiver) load(bytesMax int) bool {
 				r.next = trimmed.First
 				continue
 			}
-			r.l.Detach(r.c.refusal(err, r.system()))
+			r.detach(r.c.refusal(err, r.system()))
 			return false
 		}
 		if len(r.read.List) == 0 {
@@ -304,7 +310,7 @@ func (r *receiver) ruled() bool {
 		r.next = max(r.next-v.Back, r.log.State().First)
 		r.verdict = &hub.Verdict{} // what is there now is delivered: a rule that always rewinds must not hold the writer
 		return false
-	case r.c.act(subject, *v, fate{refuse: r.l.Detach}):
+	case r.c.act(subject, *v, fate{refuse: r.detach}):
 		return true
 	}
 	r.paused.Store(true) // the link has ended, or stays up and silent

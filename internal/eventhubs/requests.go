@@ -9,6 +9,7 @@ import (
 
 	"github.com/evhub-dev/evhub/internal/amqp"
 	"github.com/evhub-dev/evhub/internal/amqpserver"
+	"github.com/evhub-dev/evhub/internal/hub"
 )
 
 const (
@@ -78,8 +79,9 @@ func (s *requestSink) Deliver(d *amqpserver.Delivery) {
 	outcome := amqp.DeliveryState{Code: amqp.CodeAccepted}
 	r, refused := s.open(d)
 	if refused != nil {
+		s.c.report(s.c.subject(s.op()), refused)
 		s.c.log.Warn("request refused", "node", s.node, "remote", s.c.c.RemoteAddr(), "condition", refused.Condition, "reason", refused.Description)
-		outcome = amqp.DeliveryState{Code: amqp.CodeRejected, Error: refused}
+		outcome = amqp.DeliveryState{Code: amqp.CodeRejected, Error: refused.Error}
 	}
 	if d.Settled {
 		s.l.Done(d.Bytes)
@@ -91,7 +93,14 @@ func (s *requestSink) Deliver(d *amqpserver.Delivery) {
 	}
 }
 
-func (s *requestSink) open(d *amqpserver.Delivery) (*request, *amqp.Error) {
+func (s *requestSink) op() hub.Op {
+	if s.node == nodeManagement {
+		return hub.Manage
+	}
+	return hub.Auth
+}
+
+func (s *requestSink) open(d *amqpserver.Delivery) (*request, *refusal) {
 	if d.Payload == nil || d.Bytes > requestBytes {
 		return nil, s.c.errorf(amqp.CondMessageSizeExceeded, noSystem, "A request of %d bytes exceeds the limit of %d.", d.Bytes, requestBytes)
 	}

@@ -252,9 +252,10 @@ func (s scene) stored(v hub.Verdict) int64 {
 	return 0
 }
 
-// TestRulesAtConnect: an open cannot wait, and there is nothing to end but the connection.
+// TestRulesAtConnect: there is nothing to end but the connection.
 func TestRulesAtConnect(t *testing.T) {
 	t.Parallel()
+	const wait = 10 * time.Second
 	closed := effect{"open, close " + busy, "end", "end"}
 	for _, row := range []struct {
 		name string
@@ -266,11 +267,15 @@ func TestRulesAtConnect(t *testing.T) {
 		{"refuse in other words", hub.Verdict{Action: hub.Refuse, Condition: "x:y"}, effect{"open, close x:y", "end", "end"}},
 		{"detach", hub.Verdict{Action: hub.Detach}, closed},
 		{"close", hub.Verdict{Action: hub.CloseConn}, closed},
-		{"expire", hub.Verdict{Action: hub.Expire}, closed},
+		{"expire", hub.Verdict{Action: hub.Expire}, effect{"open, close " + denied, "end", "end"}},
 		{"drop", hub.Verdict{Action: hub.Drop}, ended},
-		{"swallow", hub.Verdict{Action: hub.Swallow}, ended},
+		{"swallow", hub.Verdict{Action: hub.Swallow}, effect{}},
 		{"rewind", hub.Verdict{Action: hub.Rewind}, effect{now: "open"}},
-		{"delay", hub.Verdict{Delay: time.Second}, effect{now: "open"}},
+		{"delay", hub.Verdict{Delay: wait}, effect{then: "open"}},
+		{"delay and refuse", hub.Verdict{Delay: wait, Action: hub.Refuse}, effect{then: "open, close " + busy}},
+		{"delay and close", hub.Verdict{Delay: wait, Action: hub.CloseConn}, effect{then: "open, close " + busy}},
+		{"delay and drop", hub.Verdict{Delay: wait, Action: hub.Drop}, effect{then: "end"}},
+		{"delay and swallow", hub.Verdict{Delay: wait, Action: hub.Swallow}, effect{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -310,15 +315,15 @@ func TestRuleSubjects(t *testing.T) {
 	l := c.attach(a)
 	l.credit(0, 2)
 	l.bodies(2)
-	base := hub.Subject{Namespace: "ns1", Hub: "hub1", Client: "client-1"}
+	base := hub.Subject{Namespace: "ns1", Hub: "hub1", Client: "client-1", Agent: testAgent}
 	with := func(q hub.Subject, op hub.Op, partition int, group, link string, records int) hub.Subject {
 		q.Op, q.Partition, q.Group, q.Link, q.Records = op, partition, group, link, records
 		return q
 	}
 	for op, want := range map[hub.Op][]hub.Subject{
-		hub.Connect: {{Op: hub.Connect, Partition: -1, Client: "client-1"}},
-		hub.Auth:    {{Op: hub.Auth, Partition: -1, Client: "client-1", Link: "sb://localhost/"}},
-		hub.Manage:  {{Op: hub.Manage, Hub: "hub1", Partition: -1, Client: "client-1"}},
+		hub.Connect: {{Op: hub.Connect, Partition: -1, Client: "client-1", Agent: testAgent}},
+		hub.Auth:    {{Op: hub.Auth, Namespace: "ns1", Partition: -1, Client: "client-1", Agent: testAgent, Link: "sb://localhost/"}},
+		hub.Manage:  {with(base, hub.Manage, -1, "", "", 0)},
 		hub.Attach: {with(base, hub.Attach, -1, "", "any", 0), with(base, hub.Attach, 1, "", "one", 0),
 			with(base, hub.Attach, 1, "cg1", "reader", 0)},
 		hub.Send:    {with(base, hub.Send, -1, "", "any", 1), with(base, hub.Send, 1, "", "one", 3)},
@@ -328,6 +333,34 @@ func TestRuleSubjects(t *testing.T) {
 		if got := rules.subjects(op); !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", op, got, want)
 		}
+	}
+}
+
+// TestRuleSubjectsOfOneToken: the rules know the namespace of whoever proves it first, by PLAIN before the open, or by a token in the request
+// itself. A credential that proves nothing is no business of theirs.
+func TestRuleSubjectsOfOneToken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	rules := &script{}
+	r.hall.SetRules(rules)
+	c := r.connect()
+	c.sasl(amqp.SASLInit{Mechanism: "PLAIN", InitialResponse: []byte("\x00other\x00" + otherKey)})
+	c.open()
+	if got := rules.subjects(hub.Connect); len(got) != 1 || got[0].Namespace != "ns2" {
+		t.Errorf("connect: %+v", got)
+	}
+	c = r.dial()
+	p := c.pair(nodeManagement)
+	m := read(typeHub, "hub1", "")
+	m.ApplicationProperties = append(m.ApplicationProperties, amqp.Pair{Key: "security_token", Value: r.token(signedHub1, "other", otherKey)})
+	p.ask(m)
+	if got := rules.subjects(hub.Manage); len(got) != 1 || got[0].Namespace != "ns2" {
+		t.Errorf("manage: %+v", got)
+	}
+	r.dial().pair(nodeCBS).ask(putToken(hubURL, r.token(signedHub1, "root", "guess")))
+	r.dial().pair(nodeManagement).ask(read(typeHub, "hub1", ""))
+	if got := append(rules.subjects(hub.Auth), rules.subjects(hub.Manage)...); len(got) != 1 {
+		t.Errorf("asked about %+v", got)
 	}
 }
 

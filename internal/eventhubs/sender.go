@@ -1,7 +1,8 @@
 package eventhubs
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/evhub-dev/evhub/internal/amqp"
@@ -33,31 +34,26 @@ func (c *conn) attachSender(l *amqpserver.Link, a address) {
 		c.refuse(l, a, refused)
 		return
 	}
-	s := &sender{c: c, l: l, h: h, publisher: a.publisher, limit: wishOr(l.Request(), uint64(c.svc.o.EventBytesMax))}
-	at := -1
+	s := &sender{c: c, l: l, h: h, publisher: a.publisher, limit: wishOr(l.Request(), uint64(c.svc.o.EventBytesMax)),
+		sends: newDelayLine(c.svc.o.Clock), acks: newDelayLine(c.svc.o.Clock)}
 	if a.partition != "" {
 		p, err := h.Partition(a.partition)
 		if err != nil {
 			c.refuse(l, a, c.refusal(err, systemOf(h, nil, "")))
 			return
 		}
-		s.p, at = p, p.Index()
+		s.p = p
 	}
-	subject := hub.Subject{Op: hub.Attach, Namespace: h.Namespace().Name(), Hub: h.Name(), Partition: at, Client: c.c.ContainerID(), Link: l.Request().Name}
-	refuse := func(e *amqp.Error) { c.refuse(l, a, e) }
-	c.obey(subject, fate{refuse: refuse, pass: func() { s.attach(a, at, grant) }})
+	c.obey(s.subject(hub.Attach, 0), fate{refuse: func(e *refusal) { c.refuse(l, a, e) }, pass: func() { s.attach(a, grant) }})
 }
 
 // entity finds the hub behind an address, if the client has the right on it.
-func (c *conn) entity(a address, right auth.Right) (*hub.Hub, auth.Grant, *amqp.Error) {
+func (c *conn) entity(a address, right auth.Right) (*hub.Hub, auth.Grant, *refusal) {
 	grant, ok := c.may(right, a.path)
 	space := c.space()
 	if !ok || space == nil {
-		return nil, grant, &amqp.Error{
-			Condition: amqp.CondUnauthorizedAccess,
-			Description: fmt.Sprintf("Unauthorized access. '%s' claim(s) are required to perform this operation. Resource: 'sb://%s/%s'.",
-				right, c.host, a.path) + c.trackers("gateway5"),
-		}
+		return nil, grant, c.errorf(amqp.CondUnauthorizedAccess, "gateway5",
+			"Unauthorized access. '%s' claim(s) are required to perform this operation. Resource: 'sb://%s/%s'.", right, c.host, a.path)
 	}
 	if a.blank {
 		return nil, grant, c.invalidAddress()
@@ -69,15 +65,22 @@ func (c *conn) entity(a address, right auth.Right) (*hub.Hub, auth.Grant, *amqp.
 	return h, grant, nil
 }
 
-func (c *conn) invalidAddress() *amqp.Error {
+func (c *conn) invalidAddress() *refusal {
 	return c.errorf(amqp.CondArgumentError, noSystem, "Invalid EventHub address. It must be either of the following: "+
 		"<hub>/ConsumerGroups/<group>/Partitions/<partition> to receive, <hub> or <hub>/Partitions/<partition> to send.")
 }
 
-func (c *conn) refuse(l *amqpserver.Link, a address, e *amqp.Error) {
+// refuse answers an attach with an error, and tells log and hall.
+func (c *conn) refuse(l *amqpserver.Link, a address, e *refusal) {
+	subject := c.subject(hub.Attach)
+	subject.Hub, subject.Group, subject.Link = a.hub, a.group, l.Request().Name
+	if n, err := strconv.Atoi(a.partition); err == nil && n >= 0 {
+		subject.Partition = n
+	}
+	c.report(subject, e)
 	c.log.Warn("attach refused", "remote", c.c.RemoteAddr(), "policy", c.policies(), "link", l.Request().Name, "address", a.path,
 		"condition", e.Condition, "reason", e.Description)
-	l.Refuse(e)
+	l.Refuse(e.Error)
 }
 
 // sender takes a client's events. Each burst of them that goes to one partition is appended as one batch of the log.
@@ -91,26 +94,35 @@ type sender struct {
 	link      *hub.Link // the hall's view
 	forget    func()    // takes back what conn.rest was told
 
+	sends *delayLine // deliveries that the rules put off
+	acks  *delayLine // acknowledgements that they put off
+
 	open    []*sendBatch // reader: one for each partition this burst goes to
 	message event.Message
 	batch   event.Batch
 }
 
-func (s *sender) attach(a address, at int, grant auth.Grant) {
+func (s *sender) attach(a address, grant auth.Grant) {
 	cut := &cutter{}
-	link, err := s.h.OpenLink(hub.LinkInfo{Kind: hub.Sender, Partition: at, Client: s.c.c.ContainerID(), Principal: grant.Principal}, cut.run)
+	info := hub.LinkInfo{Kind: hub.Sender, Partition: s.at(), Client: s.c.c.ContainerID(), Agent: s.c.agent, Principal: grant.Principal}
+	link, err := s.h.OpenLink(info, cut.run)
 	if err != nil {
 		s.c.refuse(s.l, a, s.c.refusal(err, systemOf(s.h, s.p, "")))
 		return
 	}
 	s.link = link
-	hold := &hold{auth.Send, a.path, s.l.Detach}
-	s.forget = s.c.rest(hold)
+	s.forget = s.c.rest(&hold{auth.Send, a.path, s.detach})
 	if !s.l.AcceptSink(s, s.answer(grant)) {
 		s.Detached()
 		return
 	}
-	cut.ready(func(e *hub.Error) { s.l.Detach(s.c.refusal(e, systemOf(s.h, s.p, ""))) })
+	cut.ready(func(e *hub.Error) { s.detach(s.c.refusal(e, systemOf(s.h, s.p, ""))) })
+}
+
+// detach ends the link and tells the hall why.
+func (s *sender) detach(e *refusal) {
+	s.c.report(s.subject(hub.Send, 0), e)
+	s.l.Detach(e.Error)
 }
 
 // answer: settle modes and properties as recorded. rcv-settle-mode is first whatever the client asked.
@@ -165,20 +177,22 @@ func (s *sender) Deliver(d *amqpserver.Delivery) {
 	s.deliverByRules(d)
 }
 
-// deliverByRules asks the rules first. A delay outlives the call, so the payload is copied.
+// deliverByRules asks the rules first. A delay outlives the call, so the payload is copied; what waits counts as unsettled.
 func (s *sender) deliverByRules(d *amqpserver.Delivery) {
 	id, format, settled, size := d.ID, d.Format, d.Settled, d.Bytes
 	payload := append([]byte(nil), d.Payload...)
 	s.c.obey(s.subject(hub.Send, eventsIn(format, payload)), fate{
 		pass: func() { s.take(id, format, settled, size, payload) },
 		late: func() { // the burst is the reader's, so a late event gets one of its own
-			late := &sender{c: s.c, l: s.l, h: s.h, p: s.p, publisher: s.publisher, limit: s.limit, link: s.link}
+			late := &sender{c: s.c, l: s.l, h: s.h, p: s.p, publisher: s.publisher, limit: s.limit, link: s.link, acks: s.acks}
 			late.take(id, format, settled, size, payload)
 			late.Flush()
 		},
-		refuse: func(e *amqp.Error) { s.reject(id, settled, size, e) },
-		detach: func(e *amqp.Error) { s.l.Done(size); s.l.Detach(e) },
+		refuse: func(e *refusal) { s.reject(id, settled, size, e) },
+		detach: func(e *refusal) { s.l.Done(size); s.detach(e) },
 		give:   func() { s.l.Done(size) },
+		line:   s.sends,
+		count:  s.link,
 	})
 }
 
@@ -196,16 +210,21 @@ func eventsIn(format uint32, payload []byte) int {
 }
 
 func (s *sender) subject(op hub.Op, records int) hub.Subject {
-	at := -1
-	if s.p != nil {
-		at = s.p.Index()
+	return hub.Subject{Op: op, Namespace: s.h.Namespace().Name(), Hub: s.h.Name(), Partition: s.at(),
+		Client: s.c.c.ContainerID(), Agent: s.c.agent, Link: s.l.Request().Name, Records: records}
+}
+
+// at is the index of the link's partition, or -1.
+func (s *sender) at() int {
+	if s.p == nil {
+		return -1
 	}
-	return hub.Subject{Op: op, Namespace: s.h.Namespace().Name(), Hub: s.h.Name(), Partition: at, Client: s.c.c.ContainerID(), Link: s.l.Request().Name, Records: records}
+	return s.p.Index()
 }
 
 // take adds one delivery, an event or a batch of events, to the burst.
 func (s *sender) take(id, format uint32, settled bool, size int, payload []byte) {
-	var err *amqp.Error
+	var err *refusal
 	switch {
 	case payload == nil && size > 0:
 		err = s.c.errorf(amqp.CondMessageSizeExceeded, noSystem,
@@ -221,15 +240,17 @@ func (s *sender) take(id, format uint32, settled bool, size int, payload []byte)
 	}
 }
 
-func (s *sender) reject(id uint32, settled bool, size int, e *amqp.Error) {
+// reject answers a delivery with an error, if it wants an answer, and tells the hall.
+func (s *sender) reject(id uint32, settled bool, size int, e *refusal) {
+	s.c.report(s.subject(hub.Send, 1), e)
 	if settled {
 		s.l.Done(size)
 		return
 	}
-	s.l.Settle(id, id, size, amqp.DeliveryState{Code: amqp.CodeRejected, Error: e})
+	s.l.Settle(id, id, size, amqp.Rejected(e.Error))
 }
 
-func (s *sender) takeEvent(id uint32, settled bool, size int, payload []byte) *amqp.Error {
+func (s *sender) takeEvent(id uint32, settled bool, size int, payload []byte) *refusal {
 	if err := s.message.Scan(payload); err != nil {
 		return s.malformed(err)
 	}
@@ -241,7 +262,7 @@ func (s *sender) takeEvent(id uint32, settled bool, size int, payload []byte) *a
 }
 
 // takeBatch adds the events of a batch, all or none: one partition, one moment.
-func (s *sender) takeBatch(id uint32, settled bool, size int, payload []byte) *amqp.Error {
+func (s *sender) takeBatch(id uint32, settled bool, size int, payload []byte) *refusal {
 	if err := s.batch.Open(payload); err != nil {
 		return s.malformed(err)
 	}
@@ -269,7 +290,7 @@ func (s *sender) takeBatch(id uint32, settled bool, size int, payload []byte) *a
 	return nil
 }
 
-func (s *sender) malformed(err error) *amqp.Error {
+func (s *sender) malformed(err error) *refusal {
 	return s.c.errorf(amqp.CondDecodeError, systemOf(s.h, s.p, ""), "The message is not valid AMQP: %v.", err)
 }
 
@@ -334,6 +355,8 @@ type sendBatch struct {
 	buf  []byte // the envelopes, one behind the other
 	ends []int  // where each ends
 	acks []ack
+
+	counted int // deliveries that count as unsettled at the hall's link
 }
 
 // ack is a run of deliveries with consecutive ids.
@@ -394,27 +417,47 @@ func (b *sendBatch) append() {
 		b.Records[i].Data = b.buf[start:end:end]
 		start = end
 	}
-	b.s.link.AddUnsettled(len(b.acks))
+	b.counted = len(b.acks)
+	b.s.link.AddUnsettled(b.counted)
 	b.p.Append(&b.Batch)
 }
 
-// done runs inside the log's Append or later, and must not block.
+// done runs inside the log's Append or later, and must not block. What the deliveries come to is decided before they count as settled, and
+// told after it.
 func (b *sendBatch) done(*eventlog.Batch) {
 	if len(b.Records) > 0 {
-		b.s.link.AddUnsettled(-len(b.acks))
 		b.s.link.Sent(len(b.Records), len(b.buf))
 	}
 	switch {
 	case b.Err != nil:
-		e := b.s.c.refusal(b.Err, systemOf(b.s.h, b.p, ""))
-		b.s.c.log.Warn("events not stored", "hub", b.s.h.Name(), "part", b.p.Index(), "records", len(b.Records), "err", b.Err)
-		b.answer(amqp.DeliveryState{Code: amqp.CodeRejected, Error: e})
+		b.fail(b.s.c.refusal(b.Err, systemOf(b.s.h, b.p, "")))
 	case b.s.c.svc.o.Hall.Rules() == nil:
+		b.settled()
 		b.answer(amqp.DeliveryState{Code: amqp.CodeAccepted})
 	default:
 		b.answerByRules()
 	}
 	b.reset()
+}
+
+// settled takes the deliveries out of the count that append has put them in.
+func (b *sendBatch) settled() {
+	if b.counted > 0 {
+		b.s.link.AddUnsettled(-b.counted)
+	}
+}
+
+func (b *sendBatch) fail(e *refusal) {
+	b.s.c.log.Warn("events not stored", "hub", b.s.h.Name(), "part", b.p.Index(), "records", len(b.Records), "err", b.Err)
+	b.s.c.report(b.subject(hub.Send), e)
+	b.settled()
+	b.answer(amqp.Rejected(e.Error))
+}
+
+func (b *sendBatch) subject(op hub.Op) hub.Subject {
+	subject := b.s.subject(op, len(b.Records))
+	subject.Partition = b.p.Index()
+	return subject
 }
 
 func (b *sendBatch) answer(state amqp.DeliveryState) {
@@ -427,21 +470,26 @@ func (b *sendBatch) answer(state amqp.DeliveryState) {
 	}
 }
 
-// answerByRules asks the rules whether what was stored is to be acknowledged.
+// answerByRules asks the rules whether what was stored is to be acknowledged. Until that is decided it counts as unsettled.
 func (b *sendBatch) answerByRules() {
-	late := &sendBatch{s: b.s, p: b.p, acks: append([]ack(nil), b.acks...)}
-	subject := b.s.subject(hub.Stored, len(b.Records))
-	subject.Partition = b.p.Index()
+	late := &sendBatch{s: b.s, p: b.p, acks: slices.Clone(b.acks), counted: b.counted}
+	subject := b.subject(hub.Stored)
 	b.s.c.obey(subject, fate{
-		pass:   func() { late.answer(amqp.DeliveryState{Code: amqp.CodeAccepted}) },
-		refuse: func(e *amqp.Error) { late.answer(amqp.DeliveryState{Code: amqp.CodeRejected, Error: e}) },
-		detach: func(e *amqp.Error) { late.free(); late.s.l.Detach(e) },
+		pass: func() { late.settled(); late.answer(amqp.DeliveryState{Code: amqp.CodeAccepted}) },
+		refuse: func(e *refusal) {
+			late.s.c.report(subject, e)
+			late.settled()
+			late.answer(amqp.Rejected(e.Error))
+		},
+		detach: func(e *refusal) { late.free(); late.s.detach(e) },
 		give:   late.free,
+		line:   b.s.acks,
 	})
 }
 
 // free gives the deliveries' bytes back without an answer.
 func (b *sendBatch) free() {
+	b.settled()
 	for _, a := range b.acks {
 		b.s.l.Done(a.bytes)
 	}
@@ -453,7 +501,7 @@ func (b *sendBatch) reset() {
 	clear(b.Records)
 	clear(b.acks)
 	b.Records, b.ends, b.acks, b.buf = b.Records[:0], b.ends[:0], b.acks[:0], b.buf[:0]
-	b.s, b.p, b.Err, b.First = nil, nil, nil, eventlog.Position{}
+	b.s, b.p, b.counted, b.Err, b.First = nil, nil, 0, nil, eventlog.Position{}
 	if cap(b.buf) <= batchKeepMax {
 		pool.pool.Put(b)
 	}

@@ -31,6 +31,7 @@ type LinkInfo struct {
 	Group     string // readers only; Link.Info has it as it was created
 	Name      string // the receiver's name as given by its client, or ""
 	Client    string // container id
+	Agent     string // what the client calls its software (user-agent), or ""
 	Principal string // who the rights belong to
 	Epoch     int64
 	HasEpoch  bool
@@ -46,7 +47,6 @@ type Link struct {
 
 	credit    atomic.Uint32
 	unsettled atomic.Int64
-	unread    atomic.Int64
 	records   atomic.Int64
 	bytes     atomic.Int64
 
@@ -218,12 +218,6 @@ func (l *Link) AddUnsettled(delta int) {
 	l.hub.namespace.hall.watches.changed()
 }
 
-// AddUnread counts bytes that came in for this link and were not looked at yet, by a positive or negative difference.
-func (l *Link) AddUnread(deltaBytes int) {
-	l.unread.Add(int64(deltaBytes))
-	l.hub.namespace.hall.watches.changed()
-}
-
 // Sent counts events that went over the link, either way. What is told after Close is lost to Totals.
 func (l *Link) Sent(records, bytes int) {
 	l.records.Add(int64(records))
@@ -239,7 +233,6 @@ type LinkState struct {
 	Hub       string
 	Credit    uint32
 	Unsettled int64
-	Unread    int64 // bytes
 	Records   int64
 	Bytes     int64
 	Since     time.Time
@@ -248,7 +241,7 @@ type LinkState struct {
 func (l *Link) state() LinkState {
 	return LinkState{
 		ID: l.id, LinkInfo: l.info, Namespace: l.hub.namespace.name, Hub: l.hub.name,
-		Credit: l.credit.Load(), Unsettled: l.unsettled.Load(), Unread: l.unread.Load(),
+		Credit: l.credit.Load(), Unsettled: l.unsettled.Load(),
 		Records: l.records.Load(), Bytes: l.bytes.Load(), Since: l.since,
 	}
 }

@@ -238,7 +238,7 @@ func TestLinkState(t *testing.T) {
 		h := newHall(t, Options{})
 		b := newHub(t, h, Spec{Name: "Orders", Partitions: 2, Groups: []string{"Audit"}})
 		start := time.Now()
-		info := LinkInfo{Kind: Reader, Partition: 1, Group: "AUDIT", Name: "r1", Client: "container", Principal: "key", Epoch: 3, HasEpoch: true}
+		info := LinkInfo{Kind: Reader, Partition: 1, Group: "AUDIT", Name: "r1", Client: "container", Agent: "app/1 sdk/2", Principal: "key", Epoch: 3, HasEpoch: true}
 		r, err := b.OpenLink(info, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -254,12 +254,10 @@ func TestLinkState(t *testing.T) {
 		r.Sent(1, 250)
 		s.AddUnsettled(3)
 		s.AddUnsettled(-1)
-		s.AddUnread(4096)
-		s.AddUnread(-96)
 		info.Group = "Audit"
 		want := []LinkState{
 			{ID: 1, LinkInfo: info, Namespace: "ns", Hub: "Orders", Credit: 299, Records: 3, Bytes: 750, Since: start},
-			{ID: 2, LinkInfo: LinkInfo{Partition: -1}, Namespace: "ns", Hub: "Orders", Unsettled: 2, Unread: 4000, Since: start.Add(time.Second)},
+			{ID: 2, LinkInfo: LinkInfo{Partition: -1}, Namespace: "ns", Hub: "Orders", Unsettled: 2, Since: start.Add(time.Second)},
 		}
 		if got := h.Links(); !slices.Equal(got, want) {
 			t.Errorf("got %+v\nwant %+v", got, want)
@@ -295,7 +293,6 @@ func TestWatch(t *testing.T) {
 		{"open", open, func(s []LinkState) bool { return len(s) == 1 }},
 		{"credit", func() { l.SetCredit(5) }, func(s []LinkState) bool { return s[0].Credit == 5 }},
 		{"unsettled", func() { l.AddUnsettled(1) }, func(s []LinkState) bool { return s[0].Unsettled == 1 }},
-		{"unread", func() { l.AddUnread(7) }, func(s []LinkState) bool { return s[0].Unread == 7 }},
 		{"sent", func() { l.Sent(1, 10) }, func(s []LinkState) bool { return s[0].Records == 1 }},
 		{"close", func() { l.Close() }, func(s []LinkState) bool { return len(s) == 0 }},
 		{"open again", open, func(s []LinkState) bool { return len(s) == 1 }},

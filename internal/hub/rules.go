@@ -42,7 +42,8 @@ type Subject struct {
 	Partition int    // -1: none or any
 	Group     string // readers only
 	Client    string // container id
-	Link      string // link name
+	Agent     string // what the client calls its software (user-agent), "" if it does not say
+	Link      string // link name; of Auth what the credential is for
 	Records   int    // Send, Stored and Deliver: how many events
 }
 
@@ -75,10 +76,12 @@ type Rules interface {
 	Ask(*Subject) Verdict
 }
 
-// Report tells what became of an operation in the eyes of the peer.
+// Report tells what became of an operation in the eyes of the peer. An operation that rules refused is reported as any other. What befalls
+// a link between operations is reported as its next Send or Deliver. Hub is the name the peer asked for, whether there is such a hub or not.
 type Report struct {
 	Subject
-	Err *Error // what the peer was told; nil: done
+	Err       *Error // what the peer was told; nil: done
+	Condition string // the protocol's own word for Err, as it was sent; "" if there was none
 }
 
 // SetRules puts r in charge; nil switches rules off. Operations that were already asked about keep their verdict.

@@ -41,7 +41,7 @@ func TestRules(t *testing.T) {
 	}
 	var told []Report
 	h.SetReports(func(r *Report) { told = append(told, *r) })
-	want := Report{Subject{Op: Attach, Hub: "orders"}, errorf(NotFound, "x")}
+	want := Report{Subject{Op: Attach, Hub: "orders", Agent: "a/1"}, errorf(NotFound, "x"), "amqp:not-found"}
 	h.Reports()(&want)
 	if !slices.Equal(told, []Report{want}) {
 		t.Errorf("told %+v", told)
@@ -83,7 +83,7 @@ func TestCosts(t *testing.T) {
 		{"partition by id", func() { _, _ = b.Partition("3") }},
 		{"hub by name", func() { _, _ = b.Namespace().Hub("orders") }},
 		{"group by name", func() { b.HasGroup("$default") }},
-		{"counters", func() { l.SetCredit(1); l.AddUnsettled(1); l.AddUnread(1); l.Sent(1, 1) }},
+		{"counters", func() { l.SetCredit(1); l.AddUnsettled(1); l.Sent(1, 1) }},
 	}
 	for _, row := range rows {
 		if n := testing.AllocsPerRun(1000, row.do); n != 0 {

@@ -39,9 +39,9 @@ var deeds = [doCount]struct {
 	closeConn:   {"close-connection", []Op{Connect, Auth, Attach, Send, Deliver, Manage}},
 	drop:        {"drop", []Op{Connect, Auth, Attach, Send, Deliver, Manage}},
 	ackLost:     {"ack-lost", []Op{Send}},
-	blackhole:   {"blackhole", []Op{Auth, Attach, Send, Deliver, Manage}},
-	delay:       {"delay", []Op{Auth, Attach, Send, Deliver, Manage}},
-	expireToken: {"expire-token", []Op{Auth, Attach, Send, Deliver, Manage}},
+	blackhole:   {"blackhole", []Op{Connect, Auth, Attach, Send, Deliver, Manage}},
+	delay:       {"delay", []Op{Connect, Auth, Attach, Send, Deliver, Manage}},
+	expireToken: {"expire-token", []Op{Connect, Auth, Attach, Send, Deliver, Manage}},
 	stealEpoch:  {"steal-epoch", []Op{Attach, Deliver}},
 	redeliver:   {"redeliver", []Op{Deliver}},
 }
@@ -82,14 +82,15 @@ func Drop() Do { return Do{kind: drop} }
 // AckLost stores what is sent and then cuts the socket in place of the acknowledgement: a client that sends again stores it twice.
 func AckLost() Do { return Do{kind: ackLost} }
 
-// Blackhole takes the operation and never answers. A reader gets nothing more on its link; nothing that is sent is stored.
+// Blackhole takes the operation and never answers. A reader gets nothing more on its link; nothing that is sent is stored. A connection that
+// gets no answer stays until the client gives it up.
 func Blackhole() Do { return Do{kind: blackhole} }
 
-// Delay lets the operation pass after d and up to jitter more, by the broker's clock. Of Send each message waits for itself; of Deliver
-// the link's further events wait behind it.
+// Delay lets the operation pass after d and up to jitter more, by the broker's clock. Of Send each message waits for itself, but not less than
+// those of its link that wait already: what is delayed keeps its order. Of Deliver the link's further events wait behind it.
 func Delay(d, jitter time.Duration) Do { return Do{kind: delay, wait: d, jitter: jitter} }
 
-// ExpireToken acts as if the token behind the operation had just run out: the link ends, the request is refused.
+// ExpireToken acts as if the token behind the operation had just run out: the link ends, the request or the connection is refused.
 func ExpireToken() Do { return Do{kind: expireToken} }
 
 // StealEpoch is another reader with the epoch level that takes the place of this one, and goes again. A reader that is being attached is
@@ -205,6 +206,17 @@ func (d *Do) actsOn(q *hub.Subject) bool {
 		return false // a sender has no place to lose
 	}
 	return d.has(opOf(q.Op))
+}
+
+// refuses says whether the door tells the peer an error and reports that.
+func (d *Do) refuses(q *hub.Subject) bool {
+	switch d.kind {
+	case throttle, reject, detach, closeConn, expireToken:
+		return true
+	case stealEpoch:
+		return q.Op == hub.Attach // at Deliver the victim hears of it from the hall
+	}
+	return false
 }
 
 // verdict is what the door is told, except for stealEpoch at Deliver.

@@ -68,8 +68,13 @@ func opOf(o hub.Op) Op {
 
 // On says what a fault meets. The zero value of each filter is any.
 //
-// A door asks about connects and credentials before it knows the namespace. Such a question reaches a fault only if the fault's space is
-// the only namespace of the broker, or if the fault names a Client: then the name is all that keeps other spaces' clients out of it.
+// A door asks about a connect before it knows the namespace, unless the client came with SASL PLAIN. Such a question reaches a fault only if
+// the fault's space is the only namespace of the broker, or if the fault names a Client: then the name is all that keeps other spaces'
+// clients out of it. About a credential a door asks once it has proved to be good, and so knows its namespace; a wrong one meets no fault.
+//
+// A Client is a pattern for the connection's container id, for the user agent that the client sends, or for one word of the user agent; *
+// stands for any text and ? for any character. Where an SDK makes up its container ids, as Go's does, the application id that a program gives
+// it is a word of the user agent.
 //
 // A send through the hub's own address has no partition yet, so Partition meets only what is sent to a partition's address; AckLost, which
 // acts when the event has its place, meets both.
@@ -78,7 +83,7 @@ type On struct {
 	Hub       string  `json:"hub,omitempty"`
 	Partition string  `json:"partition,omitempty"` // a decimal number
 	Group     string  `json:"group,omitempty"`     // of readers: attach and deliver only
-	Client    string  `json:"client,omitempty"`    // the connection's container id; * stands for any text and ? for any character
+	Client    string  `json:"client,omitempty"`    // container id, user agent or a word of that; see above
 	After     int     `json:"after,omitempty"`     // let so many pass first
 	Times     int     `json:"times,omitempty"`     // then fire so often; 0: once, -1: until Remove
 	Prob      float64 `json:"prob,omitempty"`      // of firing each time, drawn from the space's seed; 0: always
@@ -160,7 +165,7 @@ func (f *Fault) checkPlace() error {
 		return invalid("A group belongs to readers: with a Group the operation is attach or deliver, not %s.", on.Op)
 	case on.Partition != "" && on.Op == Manage:
 		return invalid("Questions about properties are met by their hub; leave out the Partition.")
-	case early && on.Client == "" && len(f.space.kit.hall.Namespaces()) > 1:
+	case on.Op == Connect && on.Client == "" && len(f.space.kit.hall.Namespaces()) > 1:
 		return invalid("On %s it is not known yet which space a client belongs to, and there are several here. Name the Client, or use attach.", on.Op)
 	}
 	if on.Partition != "" {
@@ -336,7 +341,7 @@ func (f *Fault) unfired() string {
 	return fmt.Sprintf("%s%s were met, and chance (Prob %v) let all pass", text, plural(f.met, "operation"), f.on.Prob)
 }
 
-// meets says whether an operation fits, whose namespace is the space's or was not known.
+// meets says whether an operation fits whose namespace is the space's or was not known.
 func (f *Fault) meets(q *hub.Subject) bool {
 	on := &f.on
 	op := opOf(q.Op)
@@ -350,7 +355,20 @@ func (f *Fault) meets(q *hub.Subject) bool {
 	case on.Group != "" && !strings.EqualFold(on.Group, q.Group):
 		return false
 	}
-	return on.Client == "" || glob(on.Client, q.Client)
+	return on.Client == "" || isClient(on.Client, q)
+}
+
+// isClient says whether a pattern names the client.
+func isClient(pattern string, q *hub.Subject) bool {
+	if glob(pattern, q.Client) || glob(pattern, q.Agent) {
+		return true
+	}
+	for word := range strings.FieldsSeq(q.Agent) {
+		if glob(pattern, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // fireLocked counts an operation that fits and says whether the fault answers it.

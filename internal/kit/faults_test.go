@@ -117,6 +117,8 @@ func TestFaultMeets(t *testing.T) {
 	stored.Op, stored.Partition = hub.Stored, 3
 	toPartition := sending()
 	toPartition.Partition = 3
+	app := sending()
+	app.Client, app.Agent = "0b1ff2d0", "shop azsdk-go-azeventhubs/v2.0 (go1.26; linux)"
 	for _, c := range []struct {
 		name string
 		on   On
@@ -148,7 +150,15 @@ func TestFaultMeets(t *testing.T) {
 		{"connect", On{Op: Connect}, Drop(), connect, true},
 		{"auth", On{Op: Auth}, Drop(), auth, true},
 		{"manage", On{Op: Manage, Hub: "orders"}, Drop(), manage, true},
-		{"any operation, at connect", On{}, Blackhole(), connect, false},
+		{"any operation, at connect", On{}, Blackhole(), connect, true},
+		{"any operation, without effect at connect", On{}, Redeliver(1), connect, false},
+		{"application", On{Client: "shop"}, Drop(), app, true},
+		{"application and version", On{Client: "shop/*"}, Drop(), app, false},
+		{"sdk", On{Client: "azsdk-go-*/v2.?"}, Drop(), app, true},
+		{"whole user agent", On{Client: "shop azsdk*linux)"}, Drop(), app, true},
+		{"part of a word of the user agent", On{Client: "sho"}, Drop(), app, false},
+		{"other application", On{Client: "till*"}, Drop(), app, false},
+		{"any client, without user agent", On{Client: "*"}, Drop(), sending(), true},
 	} {
 		r := newRoom(t)
 		f := r.fault(r.space("s1"), c.on, c.do)
@@ -185,6 +195,20 @@ func TestFaultsOfSpaces(t *testing.T) {
 	named := r.fault(s2, On{Op: Connect, Client: "notifier*"}, Drop())
 	if v := r.ask(connect); v.Action != hub.Drop || named.Hits() != 1 {
 		t.Errorf("a client that is named: %+v", v)
+	}
+	connect.Namespace = "s2" // after SASL PLAIN
+	plain := r.fault(s2, On{}, Drop())
+	if v := r.ask(connect); v.Action != hub.Drop || plain.Hits() != 1 || any.Hits() != 1 {
+		t.Errorf("a client that has come with its key: %+v", v)
+	}
+	auth := hub.Subject{Op: hub.Auth, Partition: -1, Client: "notifier-1"}
+	proof := r.fault(s2, On{Op: Auth}, Drop())
+	for namespace, want := range map[string]int{"s1": 0, "": 0, "s2": 1} {
+		before := proof.Hits()
+		auth.Namespace = namespace
+		if r.ask(auth); proof.Hits()-before != want {
+			t.Errorf("a credential of %q: %d hits, want %d", namespace, proof.Hits()-before, want)
+		}
 	}
 }
 
@@ -273,7 +297,7 @@ func TestFaultErrors(t *testing.T) {
 		{On{After: -1}, Drop(), hub.Invalid, "After is -1"},
 		{On{Times: -2}, Drop(), hub.Invalid, "Times is -2"},
 		{On{Prob: 1.5}, Drop(), hub.Invalid, "between 0 and 1"},
-		{On{Op: Connect}, Delay(1, 0), hub.Invalid, "delay has no effect on connect; it acts on auth, attach, send, deliver, manage."},
+		{On{Op: Connect}, StealEpoch(1), hub.Invalid, "steal-epoch has no effect on connect; it acts on attach, deliver."},
 		{On{Op: Attach}, AckLost(), hub.Invalid, "ack-lost has no effect on attach; it acts on send."},
 		{On{Op: Send}, Redeliver(1), hub.Invalid, "it acts on deliver."},
 		{On{}, Redeliver(0), hub.Invalid, "go back 1 event or more, not 0"},

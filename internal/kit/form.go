@@ -25,8 +25,12 @@ func (e *FormError) Error() string {
 	return e.Pointer + ": " + e.Text
 }
 
+// pointerEscape writes a member's name for a JSON pointer (RFC 6901 section 3).
 func pointerEscape(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	if !strings.ContainsAny(name, "~/") {
+		return name
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 // form reads a JSON document strictly: a field that is not known, or that is given twice, is an error. It keeps the first error; what is

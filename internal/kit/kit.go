@@ -33,8 +33,8 @@ type Options struct {
 	Policies *auth.Policies // where a new space gets its policy; nil: it gets none
 	Clock    clock.Clock    // the hall's, for the times of marks and of the timeline; nil: clock.System
 
-	// Fence waits until every byte that the doors had received when it was called has been looked at, or for the context's end. nil:
-	// Quiesce knows of a byte only from what the hall's links tell.
+	// Fence waits until every byte that the doors had received when it was called has been looked at, or for the context's end:
+	// Engine.Fence. nil: Quiesce knows of a delivery only once it counts at a link of the hall.
 	Fence func(context.Context) error
 }
 
@@ -47,7 +47,7 @@ type Kit struct {
 
 	mu      sync.Mutex        // guards what follows, and what Space and Fault say it guards
 	spaces  map[string]*Space // by namespace
-	stray   ring              // connects and credentials, whose namespace was not known
+	stray   ring              // connects and refused credentials, whose namespace was not known
 	order   uint64            // of the last entry in any ring
 	ruling  bool              // the hall's rules are ours
 	tracing bool              // the hall's reports are ours

@@ -10,8 +10,8 @@ import (
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
-// Quiesce waits until every byte that was received has been looked at (as far as Options.Fence and the hall's links know) and every
-// delivery of the space is settled. It sees bytes, not intentions: what a client has not sent yet, it cannot know.
+// Quiesce waits until every byte that was received has been looked at, as far as Options.Fence knows, and every delivery on a link of the
+// space is settled, those that a fault delays included. It sees bytes, not intentions: what a client has not sent yet, it cannot know.
 func (s *Space) Quiesce(ctx context.Context) error {
 	if s.kit.fence != nil {
 		if err := s.kit.fence(ctx); err != nil {
@@ -19,7 +19,7 @@ func (s *Space) Quiesce(ctx context.Context) error {
 		}
 	}
 	return s.until(ctx, func() bool {
-		return !slices.ContainsFunc(s.Links(), func(l hub.LinkState) bool { return l.Unsettled != 0 || l.Unread != 0 })
+		return !slices.ContainsFunc(s.Links(), func(l hub.LinkState) bool { return l.Unsettled != 0 })
 	})
 }
 
@@ -134,9 +134,8 @@ func (s *Space) hints(r *Reader, m *Miss) []string {
 	}
 	links := s.Links()
 	for _, l := range links {
-		if l.Kind == hub.Sender && (l.Unsettled > 0 || l.Unread > 0) {
-			hints = append(hints, fmt.Sprintf("%s has %s to be settled and %s to be looked at", LinkText(l),
-				plural(int(l.Unsettled), "message"), plural(int(l.Unread), "byte")))
+		if l.Kind == hub.Sender && l.Unsettled > 0 {
+			hints = append(hints, fmt.Sprintf("%s has %s to be settled", LinkText(l), plural(int(l.Unsettled), "message")))
 		}
 	}
 	hints = append(hints, s.elsewhere(r)...)

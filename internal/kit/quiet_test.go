@@ -83,7 +83,7 @@ func TestTimeline(t *testing.T) {
 	ask(hub.Subject{Op: hub.Attach, Namespace: "s2", Hub: "orders", Partition: -1, Client: "theirs"})
 	ask(hub.Subject{Op: hub.Attach, Namespace: "s1", Hub: "orders", Partition: -1, Client: "notifier-1"})
 	r.hall.Reports()(&hub.Report{Subject: hub.Subject{Op: hub.Attach, Namespace: "s1", Hub: "order", Partition: -1, Client: "notifier-1"},
-		Err: &hub.Error{Kind: hub.NotFound, Text: "Not here.", Hint: "hubs here: orders"}})
+		Err: &hub.Error{Kind: hub.NotFound, Text: "Not here.", Hint: "hubs here: orders"}, Condition: "amqp:not-found"})
 	r.hall.Reports()(&hub.Report{Subject: sending()})
 	for range 3 {
 		ask(sending())
@@ -98,7 +98,7 @@ func TestTimeline(t *testing.T) {
 	want := []string{
 		`03:04:05.001 connect notifier-1`,
 		`03:04:05.004 attach notifier-1 orders`,
-		`03:04:05.004 attach notifier-1 order -> refused (not found): Not here.`,
+		`03:04:05.004 attach notifier-1 order -> refused (amqp:not-found): Not here.`,
 		`03:04:05.007 send notifier-1 orders 3 events`,
 		`03:04:05.008 send notifier-1 orders/2 1 event -> fault f1: ack-lost`,
 		`03:04:05.010 deliver "p\n" orders/2 group audit 1 event`,
@@ -114,6 +114,77 @@ func TestTimeline(t *testing.T) {
 	stop()
 	if n := len(s.Timeline()); n != 0 {
 		t.Errorf("%d entries are left of a timeline that was stopped", n)
+	}
+}
+
+// TestTimelineJoins: what a fault refuses is one entry, with the answer and what the peer was told; what is refused for another reason is one of
+// its own. A thousand of the same are one line.
+func TestTimelineJoins(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.kit.clock = &standing{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	s := r.space("s1")
+	s.Trace()
+	tell := func(q hub.Subject, kind hub.Kind, condition, text string) {
+		r.hall.Reports()(&hub.Report{Subject: q, Err: &hub.Error{Kind: kind, Text: text}, Condition: condition})
+	}
+	other := sending()
+	other.Client = "notifier-2"
+	connect := hub.Subject{Op: hub.Connect, Partition: -1, Client: "notifier-1"}
+	r.fault(s, On{Op: Connect}, Throttle())
+	r.ask(connect)
+	tell(connect, hub.Busy, "com.microsoft:server-busy", "Too much.")
+	r.fault(s, On{Op: Send, Times: 3}, Throttle())
+	for range 3 {
+		r.ask(sending())
+		tell(other, hub.TooLarge, "", "Too large.") // of another client
+		tell(sending(), hub.Busy, "com.microsoft:server-busy", "Too much.")
+	}
+	tell(sending(), hub.TooLarge, "", "Too large.") // the fault has told all it had to
+	tell(sending(), hub.TooLarge, "", "Too large.")
+	r.fault(s, On{Op: Send, Times: 2}, Reject("x:y", "No."))
+	for range 2 {
+		r.ask(sending())
+		tell(sending(), hub.Busy, "x:y", "No.")
+	}
+	r.fault(s, On{Op: Send}, Delay(time.Second, 0))
+	r.ask(sending())
+	tell(sending(), hub.Invalid, "", "What?") // not by the fault
+	want := []string{
+		`03:04:05.000 connect notifier-1 -> fault f1: throttle`,
+		`03:04:05.000 send notifier-1 orders 1 event -> fault f2: throttle`,
+		`03:04:05.000 send notifier-2 orders 1 event -> refused (too large): Too large.`,
+		`03:04:05.000 send notifier-1 orders 1 event -> fault f2: throttle`,
+		`03:04:05.000 send notifier-2 orders 1 event -> refused (too large): Too large.`,
+		`03:04:05.000 send notifier-1 orders 1 event -> fault f2: throttle`,
+		`03:04:05.000 send notifier-2 orders 1 event -> refused (too large): Too large.`,
+		`03:04:05.000 send notifier-1 orders 2 events -> refused (too large): Too large.`,
+		`03:04:05.000 send notifier-1 orders 2 events -> fault f3: reject x:y`,
+		`03:04:05.000 send notifier-1 orders 1 event -> fault f4: delay 1s`,
+		`03:04:05.000 send notifier-1 orders 1 event -> refused (invalid): What?`,
+	}
+	var got []string
+	told := ""
+	for _, e := range s.Timeline() {
+		got = append(got, e.String())
+		if e.Fault != "" {
+			told += e.Refused + " " + e.Condition + "; "
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	const busy = "Too much. com.microsoft:server-busy; "
+	if want := strings.Repeat(busy, 4) + "No. x:y;  ; "; told != want {
+		t.Errorf("faults have told %q, want %q", told, want)
+	}
+	wantHints := []string{
+		`sender notifier-2 was refused 3 times at hub "orders" (too large)`,
+		`sender notifier-1 was refused 2 times at hub "orders" (too large)`,
+		`sender notifier-1 was refused at hub "orders" (invalid)`,
+	}
+	if hints := refusals(s.Timeline(), time.Time{}); !slices.Equal(hints, wantHints) {
+		t.Errorf("hints\n%s\nwant\n%s", strings.Join(hints, "\n"), strings.Join(wantHints, "\n"))
 	}
 }
 
@@ -146,7 +217,7 @@ func TestHints(t *testing.T) {
 		report := func(op hub.Op, hubName, group string, times int) {
 			for range times {
 				r.hall.Reports()(&hub.Report{Subject: hub.Subject{Op: op, Namespace: "s1", Hub: hubName, Group: group, Partition: -1, Client: "c1"},
-					Err: &hub.Error{Kind: hub.NotFound, Text: "x", Hint: "hubs here: orders"}})
+					Err: &hub.Error{Kind: hub.NotFound, Text: "x", Hint: "hubs here: orders"}, Condition: map[hub.Op]string{hub.Attach: "amqp:not-found"}[op]})
 			}
 		}
 		report(hub.Attach, "before", "", 1)
@@ -169,8 +240,8 @@ func TestHints(t *testing.T) {
 		r.publish(s, "billing", text("a", ""), text("b", ""))
 		_, err = s.Expect(within(t, 5*time.Second), "orders", m, Request{Expect: []Expectation{AtLeast(1)}})
 		const want = `want at least 1 event in orders since m1, matched 0 of 0 seen in 5s
-  hint: sender c1 was refused 3 times at hub "order" (not found); hubs here: orders
-  hint: reader c1 was refused at hub "order" (not found); hubs here: orders
+  hint: sender c1 was refused 3 times at hub "order" (amqp:not-found); hubs here: orders
+  hint: reader c1 was refused at hub "order" (amqp:not-found); hubs here: orders
   hint: client c1 was refused at manage (not found); hubs here: orders
   hint: fault f2 (reject x:y) answered 2 sends, the last 5s ago
   hint: fault f3 (drop) answered 1 operation, the last 5s ago

@@ -19,16 +19,20 @@ type Entry struct {
 	Op        string    `json:"op"`    // connect, auth, attach, send, deliver, manage
 	Hub       string    `json:"hub,omitempty"`
 	Partition string    `json:"partition,omitempty"`
-	Group     string    `json:"group,omitempty"` // readers only
-	Client    string    `json:"client,omitempty"`
+	Group     string    `json:"group,omitempty"`  // readers only
+	Client    string    `json:"client,omitempty"` // container id
+	Agent     string    `json:"agent,omitempty"`  // what the client calls its software
 	Link      string    `json:"link,omitempty"`
-	Records   int       `json:"records,omitempty"` // events sent or delivered
-	Fault     string    `json:"fault,omitempty"`   // id of the fault that answered
-	Did       string    `json:"did,omitempty"`     // what it did
-	Refused   string    `json:"refused,omitempty"` // what the peer was told
-	Kind      string    `json:"kind,omitempty"`    // of the refusal, in the hall's words
+	Records   int       `json:"records,omitempty"`   // events sent or delivered
+	Fault     string    `json:"fault,omitempty"`     // id of the fault that answered
+	Did       string    `json:"did,omitempty"`       // what it did
+	Refused   string    `json:"refused,omitempty"`   // what the peer was told
+	Kind      string    `json:"kind,omitempty"`      // of the refusal, in the hall's words
+	Condition string    `json:"condition,omitempty"` // the same in the protocol's, if it has a word for it
 
-	hint string // of the refusal
+	hint    string // of the refusal
+	times   int    // how many operations
+	awaited int    // refusals by Fault that were not reported yet
 }
 
 // String is the entry as a line of a listing.
@@ -47,16 +51,18 @@ func (e *Entry) String() string {
 	if e.Records > 0 {
 		parts = append(parts, plural(e.Records, "event"))
 	}
-	if e.Fault != "" {
+	switch {
+	case e.Fault != "": // what it does says what the peer was told
 		parts = append(parts, "-> fault "+e.Fault+": "+e.Did)
-	}
-	if e.Refused != "" {
-		parts = append(parts, "-> refused ("+e.Kind+"): "+e.Refused)
+	case e.Refused != "":
+		parts = append(parts, "-> refused ("+e.why()+"): "+e.Refused)
 	}
 	return strings.Join(parts, " ")
 }
 
 func (e *Entry) who() string { return shown(e.Client) }
+
+func (e *Entry) why() string { return cmp.Or(e.Condition, e.Kind) }
 
 // ring keeps the last entries.
 type ring struct {
@@ -68,13 +74,10 @@ const ringMax = 1024
 
 // add keeps an entry, or adds it to the last one if that is of the same kind: a thousand deliveries are one line.
 func (r *ring) add(e Entry) {
-	if last := r.last(); last != nil && (e.Op == "send" || e.Op == "deliver") {
-		same := *last
-		same.Order, same.At, same.Records = e.Order, e.At, e.Records
-		if same == e {
-			last.Order, last.At, last.Records = e.Order, e.At, last.Records+e.Records
-			return
-		}
+	if last := r.last(); last != nil && last.goesOnWith(e) {
+		last.Order, last.At = e.Order, e.At
+		last.Records, last.times, last.awaited = last.Records+e.Records, last.times+e.times, last.awaited+e.awaited
+		return
 	}
 	if len(r.list) < ringMax {
 		r.list = append(r.list, e)
@@ -82,6 +85,39 @@ func (r *ring) add(e Entry) {
 	}
 	r.list[r.head] = e
 	r.head = (r.head + 1) % ringMax
+}
+
+// goesOnWith says whether both entries are the same but for what is counted. What came of a fault's answer is in the first of them only.
+func (e *Entry) goesOnWith(next Entry) bool {
+	if e.Op != Send.String() && e.Op != Deliver.String() {
+		return false
+	}
+	same := *e
+	same.Order, same.At, same.Records, same.times, same.awaited = next.Order, next.At, next.Records, next.times, next.awaited
+	if e.Fault != "" {
+		same.refused(&next)
+	}
+	return same == next
+}
+
+// refused takes over what the peer was told.
+func (e *Entry) refused(told *Entry) {
+	e.Refused, e.Kind, e.Condition, e.hint = told.Refused, told.Kind, told.Condition, told.hint
+}
+
+// join adds a refusal to the entry of the operation, if a fault has answered that: it is not long ago.
+func (r *ring) join(e *Entry) bool {
+	const back = 64
+	n := len(r.list)
+	for i := 1; i <= min(n, back); i++ {
+		asked := &r.list[(r.head+n-i)%n]
+		if asked.awaited > 0 && asked.Op == e.Op && asked.Client == e.Client && asked.Link == e.Link {
+			asked.awaited--
+			asked.refused(e)
+			return true
+		}
+	}
+	return false
 }
 
 func (r *ring) last() *Entry {
@@ -114,8 +150,8 @@ func (s *Space) Trace() (stop func()) {
 	return sync.OnceFunc(func() { add(-1) })
 }
 
-// Timeline is what happened in the space while it was traced, oldest first: the last thousand entries. Connects and credentials, which
-// have no namespace yet, are there if their client did something in this space, or nothing in any other.
+// Timeline is what happened in the space while it was traced, oldest first: the last thousand entries. Connects and wrong credentials, whose
+// namespace nobody knows, are there if their client did something in this space, or nothing in any other.
 func (s *Space) Timeline() []Entry {
 	k := s.kit
 	k.mu.Lock()
@@ -153,12 +189,15 @@ func (k *Kit) noteLocked(q *hub.Subject, f *Fault, now time.Time) {
 	e := entryOf(q, now)
 	if f != nil {
 		e.Fault, e.Did = f.id, f.do.String()
+		if f.do.refuses(q) {
+			e.awaited = 1
+		}
 	}
 	k.keepLocked(q.Namespace, e)
 }
 
 func entryOf(q *hub.Subject, now time.Time) Entry {
-	e := Entry{At: now, Op: opOf(q.Op).String(), Hub: q.Hub, Group: q.Group, Client: q.Client, Link: q.Link, Records: q.Records}
+	e := Entry{At: now, Op: opOf(q.Op).String(), Hub: q.Hub, Group: q.Group, Client: q.Client, Agent: q.Agent, Link: q.Link, Records: q.Records, times: 1}
 	if q.Partition >= 0 {
 		e.Partition = strconv.Itoa(q.Partition)
 	}
@@ -168,45 +207,59 @@ func entryOf(q *hub.Subject, now time.Time) Entry {
 func (k *Kit) keepLocked(namespace string, e Entry) {
 	k.order++
 	e.Order = k.order
-	if namespace == "" {
-		k.stray.add(e)
-	} else if s := k.spaces[strings.ToLower(namespace)]; s != nil && s.traced > 0 {
-		s.entries.add(e)
+	if r := k.ringLocked(namespace); r != nil {
+		r.add(e)
 	}
 }
 
-// told hears from the doors what became of operations. What was done is known from the question before.
+// ringLocked is where entries of a namespace go, nil if nobody wants them.
+func (k *Kit) ringLocked(namespace string) *ring {
+	if namespace == "" {
+		return &k.stray
+	}
+	if s := k.spaces[strings.ToLower(namespace)]; s != nil && s.traced > 0 {
+		return &s.entries
+	}
+	return nil
+}
+
+// told hears from the doors what became of operations. What was done is known from the question before. What a fault has refused is joined
+// to the question it answered.
 func (k *Kit) told(r *hub.Report) {
 	if r.Err == nil {
 		return
 	}
 	e := entryOf(&r.Subject, k.clock.Now())
-	e.Refused, e.Kind, e.hint = r.Err.Text, r.Err.Kind.String(), r.Err.Hint
+	e.Refused, e.Kind, e.Condition, e.hint = r.Err.Text, r.Err.Kind.String(), r.Condition, r.Err.Hint
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keepLocked(r.Namespace, e)
+	if ring := k.ringLocked(r.Namespace); ring != nil && !ring.join(&e) {
+		k.keepLocked(r.Namespace, e)
+	}
 }
 
-// refusals are hints about what was refused since a moment: one for each client, place and kind.
+// refusals are hints about what was refused since a moment: one for each client, place and reason. Of what faults have refused, the faults
+// have hints.
 func refusals(entries []Entry, since time.Time) (hints []string) {
 	type refusal struct{ who, place, why string }
 	var order []refusal
 	count := make(map[refusal]int)
 	for i := range entries {
 		e := &entries[i]
-		if e.Refused == "" || e.At.Before(since) {
+		if e.Refused == "" || e.Fault != "" || e.At.Before(since) {
 			continue
 		}
-		r := refusal{e.role() + " " + e.who(), e.Op, "(" + e.Kind + ")"}
+		r := refusal{e.role() + " " + e.who(), e.Op, "(" + e.why() + ")"}
 		if e.Hub != "" {
 			r.place = fmt.Sprintf("hub %q", e.Hub)
 		}
 		if e.hint != "" {
 			r.why += "; " + e.hint
 		}
-		if count[r]++; count[r] == 1 {
+		if count[r] == 0 {
 			order = append(order, r)
 		}
+		count[r] += e.times
 	}
 	for _, r := range order {
 		times := ""

@@ -40,7 +40,7 @@ func bubble(t *testing.T, f func(*wire)) {
 			}
 			time.Sleep(3 * time.Hour)
 		})
-		f(&wire{t, e, New(Options{Hall: e.Hall, Policies: e.Policies})})
+		f(&wire{t, e, New(Options{Hall: e.Hall, Policies: e.Policies, Fence: e.Fence})})
 	})
 }
 
@@ -145,6 +145,9 @@ func TestFaultsOnTheWire(t *testing.T) {
 		{On{Op: Connect, Times: 2}, Drop(), "ok", [2]time.Duration{0, 30 * second}, 2, 1},
 		{On{Op: Connect}, CloseConn(""), "ok", [2]time.Duration{0, 30 * second}, 1, 1},
 		{On{Op: Connect, Times: -1}, Reject("amqp:unauthorized-access", "Not you."), "Not you.", [2]time.Duration{0, 60 * second}, 1, 0},
+		{On{Op: Connect, Times: -1}, ExpireToken(), "ExpiredToken", [2]time.Duration{0, 60 * second}, 1, 0},
+		{On{Op: Connect}, Delay(2*second, 0), "ok", [2]time.Duration{2 * second, 2 * second}, 1, 1},
+		{On{Op: Connect}, Blackhole(), "deadline exceeded", [2]time.Duration{120 * second, 120 * second}, 1, 0},
 		{On{Op: Auth}, Throttle(), "ok", [2]time.Duration{second, 30 * second}, 1, 1},
 		{On{Op: Auth}, Reject("amqp:unauthorized-access", "Not you."), "Not you.", [2]time.Duration{0, 0}, 1, 0},
 		{On{Op: Auth}, ExpireToken(), "ExpiredToken", [2]time.Duration{0, 0}, 1, 0},
@@ -362,6 +365,7 @@ type stream struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	buf     []byte
+	put     int64 // bytes written so far
 	closed  bool
 }
 
@@ -397,8 +401,16 @@ func (c *streamConn) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	s.buf = append(s.buf, b...)
+	s.put += int64(len(b))
 	s.changed.Broadcast()
 	return len(b), nil
+}
+
+// Received counts what has come in, read or not.
+func (c *streamConn) Received() int64 {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return c.in.put
 }
 
 func (c *streamConn) Close() error {
