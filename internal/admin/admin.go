@@ -22,9 +22,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +34,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/clock"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/kit"
+	"github.com/evhub-dev/evhub/internal/webpage"
 )
 
 // Options are for New. Hall and Health are required.
@@ -133,44 +132,11 @@ func (a *Admin) Server() *http.Server {
 // ServeHTTP refuses what a web page could send, and passes on the rest.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if err := checkSender(r); err != nil {
-		a.fail(w, r, err)
+	if why := webpage.Refusal(r, a.o.Auth == nil); why != "" {
+		a.fail(w, r, refuse(forbidden, "%s", why))
 		return
 	}
 	a.mux.ServeHTTP(w, r)
-}
-
-func checkSender(r *http.Request) error {
-	if len(r.Header.Values("Origin")) > 0 {
-		return refuse(forbidden, "requests from web pages are refused: this one has an Origin header")
-	}
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
-		return refuse(forbidden, "requests from web pages are refused: the browser says that this one is another site's")
-	}
-	if onLoopback(r) && !isLoopbackHost(r.Host) {
-		return refuse(forbidden, "the host %.100q is refused: on this address call it localhost, 127.0.0.1 or [::1]", r.Host)
-	}
-	return nil
-}
-
-// onLoopback tells whether the request came in on a loopback address, which only this machine can reach.
-func onLoopback(r *http.Request) bool {
-	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if addr == nil {
-		return false
-	}
-	at, err := netip.ParseAddrPort(addr.String())
-	return err == nil && at.Addr().Unmap().IsLoopback()
-}
-
-// isLoopbackHost does not look at the port, which may be forwarded from another.
-func isLoopbackHost(host string) bool {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.Trim(host, "[]")
-	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(name, "localhost")
 }
 
 func (a *Admin) wrap(serve handler) http.Handler {
@@ -192,7 +158,7 @@ func (a *Admin) index(w http.ResponseWriter, _ *http.Request) error {
 
 // operator lets in who may see and do what concerns all namespaces, or, where one is given, what concerns that one.
 func (a *Admin) operator(r *http.Request, namespace string) error {
-	if onLoopback(r) || a.o.Auth == nil {
+	if webpage.OnLoopback(r) || a.o.Auth == nil {
 		return nil
 	}
 	grant, err := a.authenticate(r)

@@ -12,6 +12,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/auth"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/kit"
+	"github.com/evhub-dev/evhub/internal/webpage"
 )
 
 // spaceJSON is a space with what its clients need.
@@ -94,7 +95,7 @@ func (v *visit) endpoint() (string, error) {
 	}
 	own := v.o.Connection().Host
 	_, port, err := net.SplitHostPort(own)
-	if err != nil || onLoopback(v.r) || !isEndpoint(v.r.Host) {
+	if err != nil || webpage.OnLoopback(v.r) || !isEndpoint(v.r.Host) {
 		return own, nil
 	}
 	host, _, err := net.SplitHostPort(v.r.Host)

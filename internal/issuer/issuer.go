@@ -4,8 +4,7 @@
 // the code that runs later; and that it is no way in for others. What could break that, and the rule that keeps it whole:
 //   - Its one client secret is public, and its key is made at each start and never leaves memory. It must not be trusted by a service that
 //     guards anything.
-//   - A web page that the developer happens to look at must not get tokens. A request with an Origin header is refused, and one that came in
-//     on a loopback address must name a loopback host: a foreign name there is a DNS rebinding attack.
+//   - A web page that the developer happens to look at must not get tokens (see webpage).
 //   - What it says about itself in its metadata is what it does; a real client tests that.
 package issuer
 
@@ -16,9 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -27,6 +24,7 @@ import (
 
 	"github.com/evhub-dev/evhub/internal/auth/jwt"
 	"github.com/evhub-dev/evhub/internal/clock"
+	"github.com/evhub-dev/evhub/internal/webpage"
 )
 
 // DevelopmentSecret is the client secret of every client. It is public, and keeps nobody out.
@@ -44,6 +42,7 @@ type Options struct {
 // Issuer answers HTTP requests below the path of its URL: /.well-known/openid-configuration, /jwks and /token. It is safe for concurrent use.
 type Issuer struct {
 	o      Options
+	url    *url.URL
 	path   string // of the URL, without a slash at its end
 	routes map[string]http.HandlerFunc
 	signer jose.Signer
@@ -65,7 +64,7 @@ func New(o Options) (*Issuer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Issuer{o: o, path: strings.TrimSuffix(u.Path, "/")}
+	i := &Issuer{o: o, url: u, path: strings.TrimSuffix(u.Path, "/")}
 	if err := i.makeKey(); err != nil {
 		return nil, err
 	}
@@ -124,7 +123,7 @@ func Rules(issuerURL string) []jwt.Rule {
 // ServeHTTP refuses what a web page could send, and answers the rest.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if why := refuseSender(r); why != "" {
+	if why := webpage.Refusal(r, true); why != "" {
 		i.o.Log.Debug("development issuer refused a request", "remote", r.RemoteAddr, "path", r.URL.Path, "reason", why)
 		http.Error(w, why, http.StatusForbidden)
 		return
@@ -146,43 +145,16 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
-// refuseSender says why a request is one a web page may have made, "" if it is not.
-func refuseSender(r *http.Request) string {
-	if len(r.Header.Values("Origin")) > 0 {
-		return "requests from web pages are refused: this one has an Origin header"
-	}
-	if onLoopback(r) && !isLoopbackHost(r.Host) {
-		return fmt.Sprintf("the host %.100q is refused: on this address call it localhost, 127.0.0.1 or [::1]", r.Host)
-	}
-	return ""
-}
-
-// onLoopback tells whether the request came in on a loopback address, which only this machine can reach.
-func onLoopback(r *http.Request) bool {
-	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if addr == nil {
-		return false
-	}
-	at, err := netip.ParseAddrPort(addr.String())
-	return err == nil && at.Addr().Unmap().IsLoopback()
-}
-
-// isLoopbackHost does not look at the port, which may be forwarded from another.
-func isLoopbackHost(host string) bool {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.Trim(host, "[]")
-	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(name, "localhost")
-}
-
 // metadata answers as OpenID Connect Discovery 1.0 section 3 and RFC 8414 section 2 say.
-func (i *Issuer) metadata(w http.ResponseWriter, _ *http.Request) {
+//
+// The addresses are those by which the caller has reached it: from outside a container they are others than the issuer knows.
+func (i *Issuer) metadata(w http.ResponseWriter, r *http.Request) {
+	here := *i.url
+	here.Host = r.Host
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                i.o.URL,
-		"token_endpoint":                        i.address(tokenPath),
-		"jwks_uri":                              i.address(keysPath),
+		"token_endpoint":                        here.JoinPath(tokenPath).String(),
+		"jwks_uri":                              here.JoinPath(keysPath).String(),
 		"grant_types_supported":                 []string{"client_credentials"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
 		"scopes_supported":                      []string{scopeAll},
@@ -191,8 +163,6 @@ func (i *Issuer) metadata(w http.ResponseWriter, _ *http.Request) {
 		"id_token_signing_alg_values_supported": []string{"ES256"},
 	})
 }
-
-func (i *Issuer) address(path string) string { return strings.TrimSuffix(i.o.URL, "/") + path }
 
 // jwks lets a set be kept for the shortest time that verifiers keep one: the key is another after the next start.
 func (i *Issuer) jwks(w http.ResponseWriter, _ *http.Request) {

@@ -91,7 +91,7 @@ func TestRealClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			config := clientcredentials.Config{
-				ClientID: tt.client, ClientSecret: DevelopmentSecret, TokenURL: i.address(tokenPath), Scopes: tt.scopes, AuthStyle: tt.style,
+				ClientID: tt.client, ClientSecret: DevelopmentSecret, TokenURL: i.o.URL + tokenPath, Scopes: tt.scopes, AuthStyle: tt.style,
 			}
 			token, err := config.Token(t.Context())
 			if err != nil {
@@ -306,9 +306,9 @@ func TestSender(t *testing.T) {
 			}
 			form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"a"}, "client_secret": {DevelopmentSecret}}
 			for _, r := range []*http.Request{
-				httptest.NewRequest("GET", "/issuer"+openIDPath, nil),
-				httptest.NewRequest("GET", "/issuer/jwks", nil),
-				httptest.NewRequest("POST", "/issuer/token", strings.NewReader(form.Encode())),
+				httptest.NewRequest("GET", "http://localhost:8080/issuer"+openIDPath, nil),
+				httptest.NewRequest("GET", "http://localhost:8080/issuer/jwks", nil),
+				httptest.NewRequest("POST", "http://localhost:8080/issuer/token", strings.NewReader(form.Encode())),
 			} {
 				r.Host = tt.host
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -348,7 +348,7 @@ func TestRoutes(t *testing.T) {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			i.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))
+			i.ServeHTTP(w, httptest.NewRequest(tt.method, "http://localhost:8080"+tt.path, nil))
 			if w.Code != tt.status || w.Header().Get("Allow") != tt.allow {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Header().Get("Allow"), tt.status, tt.allow)
 			}

@@ -63,10 +63,8 @@ func findTokenEndpoint(ctx context.Context, client *http.Client, issuerURL strin
 		return "", unreachable(issuerURL, err)
 	case status != http.StatusOK || answer.Issuer == "":
 		return "", fmt.Errorf("what runs at %s is no evhub issuer, or one that was started without it: it answered %d to %s", issuerURL, status, openIDPath)
-	case strings.TrimSuffix(answer.Issuer, "/") != base:
-		return "", fmt.Errorf("the issuer at %s calls itself %.200q; use that address", issuerURL, answer.Issuer)
 	case answer.Endpoint != base+tokenPath:
-		return "", fmt.Errorf("the issuer at %s is no evhub: its tokens come from %.200q", issuerURL, answer.Endpoint)
+		return "", fmt.Errorf("the issuer at %s calls itself %.200q and is no evhub: its tokens come from %.200q", issuerURL, answer.Issuer, answer.Endpoint)
 	}
 	return answer.Endpoint, nil
 }
