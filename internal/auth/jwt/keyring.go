@@ -185,7 +185,7 @@ func (r *keyring) find(ctx context.Context, kid string) (*keySet, *Error) {
 			if r.current() != set {
 				continue // a load ended since this looked
 			}
-			return nil, r.missing(set != nil)
+			return nil, r.missing(kid, set != nil)
 		}
 		select {
 		case <-wait:
@@ -239,16 +239,19 @@ func (r *keyring) isAbsentLocked(kid string, now time.Time) bool {
 }
 
 // missing says why there is no key: a token is refused only if its issuer, asked a short time ago, does not know the key.
-func (r *keyring) missing(usable bool) *Error {
+func (r *keyring) missing(kid string, usable bool) *Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := r.clock.Now()
 	switch {
 	case r.closed:
 		return unavailable(0, http.ErrServerClosed, "this service is shutting down")
 	case r.failure != nil && usable:
-		return unavailable(r.next.Sub(r.clock.Now()), r.failure, "the token is signed with a key that is not known, and its issuer cannot be asked at present")
+		return unavailable(r.next.Sub(now), r.failure, "the token is signed with a key that is not known, and its issuer cannot be asked at present")
 	case !usable:
-		return unavailable(r.next.Sub(r.clock.Now()), r.failure, "the keys of the token's issuer could not be fetched yet")
+		return unavailable(r.next.Sub(now), r.failure, "the keys of the token's issuer could not be fetched yet")
+	case r.source != nil && kid != "" && now.Sub(r.asked) < askPauseMin && !r.isAbsentLocked(kid, now):
+		return unavailable(askPauseMin-now.Sub(r.asked), nil, "the token is signed with a key that is not known, and its issuer was asked for another a moment ago")
 	}
 	return refuse(UnknownKey, "the token is signed with a key that its issuer does not publish, or names none; get a new one")
 }
