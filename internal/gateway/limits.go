@@ -85,12 +85,18 @@ func (l *Limits) check() error {
 	if l.PrincipalShare > 1 {
 		return fmt.Errorf("gateway: PrincipalShare is %g; it is a part of InFlightBytesMax and at most 1", l.PrincipalShare)
 	}
-	share, most := int64(float64(l.InFlightBytesMax)*l.PrincipalShare), bodyCost(max(l.BodyBytesMax, l.BatchBytesMax), true)
+	share, most := int64(float64(l.InFlightBytesMax)*l.PrincipalShare), bodyCost(max(l.BodyBytesMax, l.BatchBytesMax), true)+int64(l.BatchItemsMax)*itemBytes
 	if share < most {
 		return fmt.Errorf("gateway: one caller may hold %d bytes (InFlightBytesMax times PrincipalShare), and the largest request needs %d", share, most)
 	}
 	return nil
 }
+
+// What a message of a batch takes beside its text, and each of its properties: small text can make much of both.
+const (
+	itemBytes     = 512
+	propertyBytes = 128
+)
 
 // bodyCost is what a request with a body of n bytes takes from the budget. Taking a batch or a structured CloudEvent apart may need its
 // bytes a second time, for what was escaped or base64.

@@ -27,7 +27,7 @@ func TestShare(t *testing.T) {
 		s := &target{hold: make(chan struct{})}
 		const each, fits = 8<<10 + 1000, 5 // bytes a request, requests in a share
 		g := start(t, s, func(o *gateway.Options) {
-			o.Limits = gateway.Limits{BodyBytesMax: 1000, BatchBytesMax: 1000, InFlightBytesMax: 4 * fits * each, PrincipalShare: 0.25}
+			o.Limits = gateway.Limits{BodyBytesMax: 1000, BatchBytesMax: 1000, BatchItemsMax: 1, InFlightBytesMax: 4 * fits * each, PrincipalShare: 0.25}
 		})
 		body := strings.Repeat("x", 1000)
 		answers := make(chan reply, 100)

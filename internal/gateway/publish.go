@@ -55,9 +55,15 @@ func (c *call) publishMany(h *head) *problem {
 		return p
 	}
 	c.chargeRest(len(items))
+	if p := c.lease.grow(int64(len(items)) * itemBytes); p != nil {
+		return p
+	}
 	messages, outcomes := make([]notify.Message, len(items)), make([]outcome, len(items))
 	for i, item := range items {
 		outcomes[i].problem = c.readItem(h.form, item, &messages[i])
+		if p := c.lease.grow(int64(len(messages[i].Properties)) * propertyBytes); p != nil {
+			return p
+		}
 		if outcomes[i].problem == nil {
 			c.setID(&messages[i], h.idempotencyKey, i)
 		}
