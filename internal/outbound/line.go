@@ -169,7 +169,9 @@ func (l *line) leave(p *pipe) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.past = sum(l.past, p.notifier.Stats())
+	gone := p.notifier.Stats()
+	gone.Messages, gone.Bytes, gone.Lanes, gone.Flying, gone.BreakerOpen = 0, 0, 0, 0, false // of now, and not counted
+	l.past = sum(l.past, gone)
 	l.pipes = slices.DeleteFunc(l.pipes, func(q *pipe) bool { return q == p })
 }
 

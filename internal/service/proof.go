@@ -66,8 +66,8 @@ func (p *proof) run(ctx context.Context) {
 }
 
 // round tries what is not proven yet, all at once, and tells whether nothing is left.
-func (p *proof) round(ctx context.Context) (done bool) {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
+func (p *proof) round(stopped context.Context) (done bool) {
+	ctx, cancel := context.WithTimeout(stopped, tryTime)
 	defer cancel()
 	errs := make([]error, len(p.open))
 	var tries sync.WaitGroup
@@ -75,6 +75,9 @@ func (p *proof) round(ctx context.Context) (done bool) {
 		tries.Go(func() { errs[i] = t.Ready(ctx) })
 	}
 	tries.Wait()
+	if stopped.Err() != nil {
+		return true
+	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.opentelemetry.io/otel/trace"
@@ -25,6 +26,9 @@ import (
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/outbound"
 )
+
+// answerTime is for the last answers of a service that ran out of time.
+const answerTime = time.Second
 
 // Options are for Start. Only Config is needed.
 type Options struct {
@@ -199,16 +203,19 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, s.Shutdown(limited))
 }
 
-// Shutdown ends in order: readiness, requests, listeners, what waits to be sent, connections out. The probes answer until the end. The
-// error says what was not done when ctx ended.
+// Shutdown ends in order: readiness, requests, what waits to be sent, connections out, listeners. The probes answer until the end. When ctx
+// ends first, callers that still wait are told what became of their messages, for which there is a second more. The error says what was not
+// done.
 func (s *Service) Shutdown(ctx context.Context) error {
 	err := s.gateway.Drain(ctx)
 	s.draining.Store(true)
-	if s.api.Shutdown(ctx) != nil {
-		s.api.Close()
-	}
 	s.proof.stop()
 	err = errors.Join(err, s.closeTargets(ctx))
+	answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	if s.api.Shutdown(answers) != nil {
+		s.api.Close()
+	}
 	s.tokens.Close()
 	s.probes.Close()
 	s.serving.Wait()

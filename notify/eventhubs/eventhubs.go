@@ -247,8 +247,9 @@ type Stats struct {
 // Stats gives a snapshot.
 func (n *Notifier) Stats() Stats {
 	n.mu.Lock()
+	_, refuses := n.breaker.refuses(time.Now())
 	s := Stats{
-		Messages: n.messages, Bytes: n.bytes, Lanes: len(n.lanes), Flying: n.flying, BreakerOpen: n.breaker.open(),
+		Messages: n.messages, Bytes: n.bytes, Lanes: len(n.lanes), Flying: n.flying, BreakerOpen: refuses,
 		Batches: n.total.batches, Events: n.total.events, Retried: n.total.retried, Lost: n.total.lost, Throttled: n.total.throttled,
 	}
 	n.mu.Unlock()
