@@ -34,9 +34,10 @@ var rooms = map[string][]string{
 	// doors
 	"internal/amqpserver": {"internal/amqp", "internal/clock"},
 	"internal/eventhubs":  {"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
-	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub", "internal/kit"},
+	"internal/admin":      {"internal/auth", "internal/clock", "internal/eventlog", "internal/hub", "internal/kit", "internal/webpage"},
 	"internal/gateway":    {"internal/auth/jwt", "internal/clock", "notify"},
-	"internal/issuer":     {"internal/auth/jwt", "internal/clock"},
+	"internal/issuer":     {"internal/auth/jwt", "internal/clock", "internal/webpage"},
+	"internal/webpage":    {},
 
 	// the test kit
 	"evhubtest":          {"internal/auth", "internal/engine", "internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit"},

@@ -91,6 +91,9 @@ func (t banner) tries() []string {
 		words := append(append(append([]string{}, t.start...), verb), connect...)
 		return commandLine(t.goos, append(words, args...)...)
 	}
+	if strings.Contains(hub, "/") { // which has no place in the notification service's paths
+		return []string{line("send", hub, example), line("receive", hub)}
+	}
 	return []string{line("send", hub, example), t.publishLine(hub), line("receive", hub)}
 }
 
@@ -99,7 +102,7 @@ const example = `{"Hello":"World!"}`
 // publishURL is where messages for the first hub are posted.
 func (t banner) publishURL() string {
 	hub := "{hub}"
-	if list := t.config.Namespaces[0].Hubs; len(list) > 0 {
+	if list := t.config.Namespaces[0].Hubs; len(list) > 0 && !strings.Contains(list[0].Name, "/") {
 		hub = list[0].Name
 	}
 	return "http://" + t.broker.Host(broker.API) + "/v1/hubs/" + hub + "/messages"

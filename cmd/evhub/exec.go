@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/evhub-dev/evhub/internal/broker"
 	"github.com/evhub-dev/evhub/internal/config"
@@ -28,6 +29,8 @@ const signalled = 128
 const (
 	envConnection = "EVENTHUB_CONNECTION_STRING"
 	envAdmin      = "EVHUBTEST_URL"
+	envAPI        = "EVHUB_API_URL"
+	envIssuer     = "EVHUB_ISSUER_URL"
 )
 
 type executing struct {
@@ -49,6 +52,8 @@ exit with the program's code. Several can run at once.
 The program finds in its environment
   ` + envConnection + `   a connection string for the SDKs (--env NAME sets NAME to it as well)
   ` + envAdmin + `                the admin address, for test kits
+  ` + envAPI + `                the notification service
+  ` + envIssuer + `             its development issuer (evhub token jwt --issuer URL)
 
 With --fixed-ports the broker is where the official emulator is, localhost:5672 and localhost:5300, for programs whose address cannot be
 changed.`,
@@ -96,8 +101,11 @@ func (e *executing) run(ctx context.Context, command []string) error {
 	go func() { ended <- b.Run(running) }()
 	err = e.program(ctx, command, e.environment(b))
 	end()
-	if fell := <-ended; err == nil {
-		err = fell
+	if fell := <-ended; fell != nil {
+		e.note("the broker fell: %v", fell)
+		if err == nil {
+			err = fell
+		}
 	}
 	return err
 }
@@ -120,6 +128,9 @@ func freePorts(l *config.Listeners) {
 func (e *executing) environment(b *broker.Broker) []string {
 	connection := b.ConnectionString().Encode()
 	env := append(os.Environ(), envConnection+"="+connection, envAdmin+"=http://"+b.Address(broker.Admin))
+	if address := b.Address(broker.API); address != "" {
+		env = append(env, envAPI+"=http://"+address, envIssuer+"="+b.IssuerURL())
+	}
 	for _, name := range e.names {
 		env = append(env, name+"="+connection)
 	}
@@ -131,16 +142,22 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("the program ended with code %d", int(c)) }
 
+// atTerminal tells whether Ctrl-C reaches the program and this process alike.
+func (e *executing) atTerminal() bool {
+	f, ok := e.in.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // program runs the program to its end. When ctx is done it is asked to go.
 func (e *executing) program(ctx context.Context, command, env []string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, e.in, e.out, e.errw
 	cmd.WaitDelay = leaveTime
-	cmd.Cancel = func() error {
-		if cmd.Process.Signal(os.Interrupt) == nil {
-			return nil
+	cmd.Cancel = func() error { // the error has Run tell how the program ended, and not that it was asked to
+		if !e.atTerminal() { // a terminal has told the program itself
+			cmd.Process.Signal(os.Interrupt) // what does not know signals, as Windows, is killed after leaveTime
 		}
-		return cmd.Process.Kill() // a system without signals
+		return os.ErrProcessDone
 	}
 	err := cmd.Run()
 	var exit *exec.ExitError

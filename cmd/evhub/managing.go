@@ -91,6 +91,9 @@ func (m *managing) call(ctx context.Context, method, hub string, body []byte) er
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return badUsage("", "--admin: %q is not a URL like %s", m.admin, adminURL)
 	}
+	if hub == "." || hub == ".." {
+		return badUsage("", "%q is no name of a hub", hub)
+	}
 	target := u.JoinPath("admin/v1/spaces", url.PathEscape(m.space), "hubs", url.PathEscape(hub)).String()
 	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {

@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/evhub-dev/evhub/internal/auth/jwt"
 	"github.com/evhub-dev/evhub/internal/gateway"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/issuer"
+	"github.com/evhub-dev/evhub/internal/obs"
 	"github.com/evhub-dev/evhub/notify/local"
 )
 
@@ -49,6 +51,10 @@ func (b *Broker) startNotifications() error {
 	})
 	routes := make(map[string]gateway.Route)
 	for _, h := range namespace.Hubs() {
+		if !jwt.IsHubName(h.Name()) { // the service allows slashes in names, a path of ours does not
+			b.log.Warn("messages cannot be posted to this hub: over HTTP a name has letters, digits, '.', '-' and '_' only", obs.KeyHub, h.Name())
+			continue
+		}
 		routes[h.Name()] = gateway.Route{Notifier: n.notifier}
 	}
 	n.gateway, err = gateway.New(gateway.Options{
@@ -65,13 +71,17 @@ func (b *Broker) startNotifications() error {
 	return nil
 }
 
+// routes is no http.ServeMux, which would answer some paths with a redirect of its own.
 func (n *notifications) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", n.gateway)
-	for _, pattern := range n.issuer.Patterns() {
-		mux.Handle(pattern, n.issuer)
-	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, prefix := range n.issuer.Patterns() {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				n.issuer.ServeHTTP(w, r)
+				return
+			}
+		}
+		n.gateway.ServeHTTP(w, r)
+	})
 }
 
 func (b *Broker) firstNamespace() *hub.Namespace {
