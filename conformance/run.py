@@ -85,7 +85,7 @@ def run_suite(
     directory = Path(tempfile.mkdtemp(prefix="evhub-conformance-run-"))
     try:
         with Broker(evhub, stage.config(), directory) as broker, Proxy(broker.amqp) as proxy:
-            runs = [Run(command, stage.plan(variant, broker.amqp, proxy.control), directory) for variant in suite.variants]
+            runs = [Run(command, stage.plan(variant, broker.amqp, broker.admin, proxy.control), directory) for variant in suite.variants]
             found = [{result.case: result for result in run.results()} for run in runs]
         log = broker.log()
         faults = log_faults(log, stage.secrets())

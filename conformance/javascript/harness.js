@@ -6,6 +6,7 @@ import { inspect, isDeepStrictEqual } from "node:util";
 import { Path } from "./path.js";
 import { CODES, EARLIEST, SECONDS_MAX, Reader, event } from "./sdk.js";
 import { EventHubBufferedProducerClient, EventHubConsumerClient, EventHubProducerClient } from "./sdk.js";
+import { Space } from "./space.js";
 
 export const ONCE = { retryOptions: { maxRetries: 0 } };
 
@@ -15,12 +16,14 @@ export class NotApplicable extends Error {}
 /** One case: a hub of its own, and clients for it, which it closes at its end. */
 export class Scene {
   #open = [];
+  #admin;
   #proxy;
 
   constructor(plan, { id, hub, partitions, groups, credentials, answer }) {
     Object.assign(this, { id, hub, partitions, groups, credentials, answer });
     this.connection = plan.connectionString;
     this.idleTimeoutSeconds = plan.idleTimeoutSeconds; // as the broker tells it; it waits twice as long
+    this.#admin = plan.admin;
     this.#proxy = plan.proxy;
   }
 
@@ -52,13 +55,27 @@ export class Scene {
     return path;
   }
 
+  /** Makes the case's hub in a space of its own, where all that the case does takes place from now on. */
+  async inSpace(act) {
+    const space = await Space.open(this.#admin, this.hub, this.partitions.length, this.groups);
+    this.connection = space.connection;
+    let verify = false;
+    try {
+      await act(space);
+      await this.close();
+      verify = true;
+    } finally {
+      await space.delete({ verify });
+    }
+  }
+
   #closing(client) {
     this.#open.push(client);
     return client;
   }
 
   async close() {
-    await Promise.allSettled(this.#open.reverse().map((client) => client.close()));
+    await Promise.allSettled(this.#open.splice(0).reverse().map((client) => client.close()));
   }
 
   /** Sends events one by one. */

@@ -2,22 +2,18 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { ask } from "./web.js";
+
 export class Path {
   #url;
 
   /** Opens a path of the proxy whose control address is given. */
   static async open(control) {
     const path = new Path();
-    const { id, address } = await path.#ask(`${control}/paths`, "POST");
+    const { id, address } = await ask("POST", `${control}/paths`);
     path.#url = `${control}/paths/${id}`;
     path.address = address;
     return path;
-  }
-
-  async #ask(url, method) {
-    const response = await fetch(url, { method });
-    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${await response.text()}`);
-    return response.json();
   }
 
   // Each gives who ended each connection so far; "" for one that is open.
@@ -28,7 +24,7 @@ export class Path {
   ends = () => this.#ends();
 
   async #ends(deed) {
-    const { connections } = await (deed ? this.#ask(`${this.#url}/${deed}`, "POST") : this.#ask(this.#url, "GET"));
+    const { connections } = await (deed ? ask("POST", `${this.#url}/${deed}`) : ask("GET", this.#url));
     return connections.map(({ endedBy }) => endedBy);
   }
 

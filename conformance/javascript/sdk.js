@@ -1,9 +1,11 @@
 // The SDK, from the directory where it was installed, and readers.
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-const installed = createRequire(join(process.argv[2], "package.json"));
+const directory = process.argv[2];
+const installed = createRequire(join(directory, "package.json"));
 const sdk = installed("@azure/event-hubs");
 const within = createRequire(installed.resolve("@azure/event-hubs"));
 
@@ -11,6 +13,8 @@ export const { EventHubProducerClient, EventHubBufferedProducerClient, EventHubC
 export const { earliestEventPosition: EARLIEST, latestEventPosition: LATEST } = sdk;
 export const { ConditionErrorNameMapper: CODES } = within("@azure/core-amqp"); // what the SDK makes of a condition
 export const { types } = within("rhea-promise"); // how the SDK is told an AMQP type
+
+export const { version: VERSION } = JSON.parse(readFileSync(join(directory, "node_modules/@azure/event-hubs/package.json"), "utf8"));
 
 export const SECONDS_MAX = 30; // for anything that must happen
 

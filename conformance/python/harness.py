@@ -15,6 +15,7 @@ from azure.eventhub import EventData
 from azure.eventhub.exceptions import AuthenticationError, EventHubError
 from path import Path
 from sdk import SECONDS_MAX, Reader, Sdk
+from space import Space
 
 EARLIEST = "-1"
 LATEST = "@latest"
@@ -51,6 +52,7 @@ class Scene:
         self.connection: str = plan["connectionString"]
         self.idle_timeout_seconds: int = plan["idleTimeoutSeconds"]  # as the broker tells it; it waits twice as long
         self.answer: dict = case["answer"]
+        self._admin: str = plan["admin"]
         self._proxy: str = plan["proxy"]
         self._lasting: Any = None  # the producer client of send
 
@@ -92,6 +94,19 @@ class Scene:
         """A way to the broker that the case can break."""
         return await Path.open(self._proxy, self.connection)
 
+    @asynccontextmanager
+    async def space(self) -> AsyncIterator[Space]:
+        """Makes the case's hub in a space of its own, where all that the case does takes place from now on."""
+        space = await Space.open(self._admin, self.hub, len(self.partitions), self.groups)
+        self.connection = space.connection
+        verify = False
+        try:
+            yield space
+            await self.end()
+            verify = True
+        finally:
+            await space.delete(verify)
+
     async def send(self, bodies: list[str], partition: str = "0") -> None:
         """Sends events one by one."""
         for body in bodies:
@@ -129,12 +144,7 @@ class Scene:
     async def refused(self, attempt: Awaitable[Any]) -> None:
         """Sees that what is awaited fails with the case's answer."""
         with token_conditions() as conditions:
-            try:
-                result = await attempt
-            except EventHubError as error:
-                self.is_answer(error, conditions)
-            else:
-                raise AssertionError(f"it was not refused but gave {result!r}")
+            self.is_answer(await failure(attempt), conditions)
 
     def is_answer(self, error: Exception, conditions: list[str] | None = None) -> None:
         """Compares an error with the case's answer, as far as the SDK shows that: a refused link with condition and text; a refused request
@@ -182,6 +192,15 @@ def watch_token_conditions() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(TokenConditions())
+
+
+async def failure(attempt: Awaitable[Any]) -> Exception:
+    """The error that what is awaited fails with."""
+    try:
+        result = await attempt
+    except Exception as error:
+        return error
+    raise AssertionError(f"it was not refused but gave {result!r}")
 
 
 def equal(what: str, got: Any, want: Any) -> None:

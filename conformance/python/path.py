@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
-import urllib.request
 from collections.abc import Callable
+
+from web import ask
 
 
 class Path:
@@ -20,7 +20,7 @@ class Path:
     @classmethod
     async def open(cls, control: str, connection: str) -> Path:
         """Opens a path of the proxy whose control address is given."""
-        state = await _ask("POST", f"{control}/paths")
+        state = await ask("POST", f"{control}/paths")
         return cls(f"{control}/paths/{state['id']}", re.sub(r"^Endpoint=sb:[^;]*", f"Endpoint=sb://{state['address']}", connection))
 
     # Each gives who ended each connection so far; "" for one that is open.
@@ -41,7 +41,7 @@ class Path:
         return await self._ends("GET", "")
 
     async def _ends(self, method: str, deed: str) -> list[str]:
-        state = await _ask(method, self._url + deed)
+        state = await ask(method, self._url + deed)
         return [connection["endedBy"] for connection in state["connections"]]
 
     async def until(self, ended: Callable[[list[str]], bool], what: str, seconds: float) -> None:
@@ -50,11 +50,3 @@ class Path:
             if time.monotonic() > deadline:
                 raise AssertionError(f"no {what} in {seconds} s; connections ended by {ends}")
             await asyncio.sleep(0.1)
-
-
-async def _ask(method: str, url: str) -> dict:
-    def ask() -> dict:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as response:
-            return json.load(response)
-
-    return await asyncio.to_thread(ask)

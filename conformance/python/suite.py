@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import exclusive  # noqa: F401  each of these files adds its cases
 import events  # noqa: F401
+import faults  # noqa: F401
 import positions  # noqa: F401
 import properties  # noqa: F401
 import receiving  # noqa: F401
@@ -39,7 +40,8 @@ async def main() -> None:
         async with turn:
             tell(case["id"], *await outcome(Scene(sdk, plan, case)))
 
-    await asyncio.gather(*(run(case) for case in plan["cases"] if case["id"] in CASES))
+    longest_first = reversed(plan["cases"])
+    await asyncio.gather(*(run(case) for case in longest_first if case["id"] in CASES))
 
 
 async def outcome(scene: Scene) -> tuple[str, str, float]:

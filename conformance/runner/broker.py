@@ -24,7 +24,9 @@ class Broker:
         self._log_path = directory / "broker.log"
         config_path = directory / "config.json"
         config_path.write_text(json.dumps(config, indent=1), encoding="utf-8")
-        command = [str(evhub), "serve", "--json", "--die-with-stdin", "--listen-amqp", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"]
+        listeners = [word for door in ("amqp", "api", "admin") for word in (f"--listen-{door}", "127.0.0.1:0")]
+        # With policies of its own a broker has the test kit only if it is for development.
+        command = [str(evhub), "serve", "--dev", "--json", "--die-with-stdin", *listeners]
         try:
             with self._log_path.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -32,7 +34,9 @@ class Broker:
         except OSError as error:
             raise BrokerFailed(f"the broker cannot be started: {error}") from None
         try:
-            self.amqp: str = self._ready()["amqp"]
+            ready = self._ready()
+            self.amqp: str = ready["amqp"]  # host:port
+            self.admin: str = ready["admin"]  # a URL
         except BaseException:
             self._process.kill()
             raise

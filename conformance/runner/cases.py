@@ -41,6 +41,7 @@ class Case:
     credentials: dict[str, Credential] = field(default_factory=dict)
     log: tuple[str, ...] = ()  # the credentials whose policies the broker's log must name
     answer: dict | None = None
+    space: bool = False  # the suite makes the case's hub, in a space of the test kit
 
 
 def load() -> list[Case]:
@@ -95,7 +96,8 @@ class Stage:
             for variant in self.variants:
                 hub = hub_name(case, variant)
                 groups = [{"Name": group} for group in case.groups]
-                entities.append({"Name": hub, "PartitionCount": case.partitions, "ConsumerGroups": groups})
+                if not case.space:
+                    entities.append({"Name": hub, "PartitionCount": case.partitions, "ConsumerGroups": groups})
                 for name, credential in case.credentials.items():
                     policy = policy_name(case, variant, name)
                     if key := self._policies.get(policy):
@@ -108,12 +110,13 @@ class Stage:
             "Evhub": {"Policies": policies, "Limits": {"IdleTimeout": f"{IDLE_TIMEOUT_SECONDS}s"}},
         }
 
-    def plan(self, variant: str, address: str, proxy: str) -> dict:
+    def plan(self, variant: str, address: str, admin: str, proxy: str) -> dict:
         """What a suite is told: README.md has the fields."""
         return {
             "variant": variant,
             "connectionString": _connection_string(address, NAMESPACE_POLICY, self._namespace_key),
             "idleTimeoutSeconds": IDLE_TIMEOUT_SECONDS,
+            "admin": admin,
             "proxy": proxy,
             "cases": [
                 {

@@ -66,7 +66,7 @@ final class Exclusive {
     }
 
     /** A reader that does not come again when it is refused. Level null is a shared one. */
-    private static Reader readerOfLevel(Scene s, Long level) {
+    static Reader readerOfLevel(Scene s, Long level) {
         ReceiveOptions options = level == null ? new ReceiveOptions() : new ReceiveOptions().setOwnerLevel(level);
         return s.reader(s.client().retryOptions(Scene.ONCE), "0", EventPosition.earliest(), options);
     }

@@ -8,10 +8,10 @@ import java.util.List;
 import java.util.Map;
 
 /** What the runner wants to be run, as conformance/README.md describes it. */
-record Plan(String connectionString, int idleTimeoutSeconds, String proxy, List<Entry> cases) {
+record Plan(String connectionString, int idleTimeoutSeconds, String admin, String proxy, List<Entry> cases) {
 
     /** One case, with a hub of its own. */
-    record Entry(String id, String hub, List<String> partitions, Map<String, String> credentials, Answer answer) {}
+    record Entry(String id, String hub, List<String> partitions, List<String> groups, Map<String, String> credentials, Answer answer) {}
 
     /** How the broker must refuse. */
     record Answer(String text, String condition, int status) {}

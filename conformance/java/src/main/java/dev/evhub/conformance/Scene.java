@@ -21,13 +21,16 @@ import com.azure.messaging.eventhubs.models.SendOptions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** What a case stands on: a hub of its own, and clients for it, which it closes at its end. */
 final class Scene implements AutoCloseable {
@@ -46,11 +49,13 @@ final class Scene implements AutoCloseable {
     final String hub;
     final List<String> partitions;
     final Map<String, String> credentials;
-    final String connection;
+    final Plan.Answer answer;
     final int idleTimeoutSeconds; // as the broker tells it; it waits twice as long
+    String connection; // to the namespace of the case's hub
 
+    private final List<String> groups;
+    private final String admin;
     private final String proxy;
-    private final Plan.Answer answer;
     private final Queue<AutoCloseable> open = new ConcurrentLinkedQueue<>();
     private EventHubProducerClient lasting; // the producer of send
 
@@ -58,10 +63,12 @@ final class Scene implements AutoCloseable {
         id = entry.id();
         hub = entry.hub();
         partitions = entry.partitions();
+        groups = entry.groups();
         credentials = entry.credentials();
         answer = entry.answer();
         connection = plan.connectionString();
         idleTimeoutSeconds = plan.idleTimeoutSeconds();
+        admin = plan.admin();
         proxy = plan.proxy();
     }
 
@@ -131,6 +138,20 @@ final class Scene implements AutoCloseable {
         return ProxyPath.open(proxy, connection);
     }
 
+    /** Makes the case's hub in a space of its own, where all that the case does takes place from now on. */
+    void inSpace(Consumer<Space> act) {
+        Space space = Space.open(admin, hub, partitions.size(), groups);
+        connection = space.connection;
+        boolean verify = false;
+        try {
+            act.accept(space);
+            close();
+            verify = true;
+        } finally {
+            space.delete(verify);
+        }
+    }
+
     <T extends AutoCloseable> T closing(T client) {
         open.add(client);
         return client;
@@ -139,7 +160,7 @@ final class Scene implements AutoCloseable {
     /** Closes all clients, but waits no longer than a moment: some take ten seconds for it. */
     @Override
     public void close() {
-        all(open.stream().map(client -> background(() -> {
+        all(Stream.generate(open::poll).takeWhile(Objects::nonNull).map(client -> background(() -> {
             try {
                 client.close();
             } catch (Exception e) {

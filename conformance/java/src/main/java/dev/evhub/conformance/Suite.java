@@ -20,7 +20,8 @@ import java.util.stream.Stream;
 /** Runs the case list with azure-messaging-eventhubs: the plan is in $EVHUB_PLAN, one JSON line a result goes to standard output. */
 final class Suite {
     private static final List<Class<?>> AREAS = List.of(
-        Sending.class, Events.class, Positions.class, Receiving.class, Exclusive.class, HubProperties.class, Refusals.class, Trouble.class);
+        Sending.class, Events.class, Positions.class, Receiving.class, Exclusive.class, HubProperties.class, Refusals.class, Faults.class,
+        Trouble.class);
 
     private static final int AT_ONCE = 8; // cases that run at the same time
     private static final int CASE_SECONDS_MAX = 60;
