@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"math"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/evhub-dev/evhub/bench/load"
 	"github.com/evhub-dev/evhub/bench/proc"
+	"github.com/evhub-dev/evhub/internal/gatewayfile"
 )
 
 func TestParse(t *testing.T) {
@@ -73,5 +75,66 @@ func TestSummarize(t *testing.T) {
 	}
 	if empty := summarize("y", nil, yardstick, nil); empty.PerSecond != 0 || empty.RatioPerSecond != 0 {
 		t.Errorf("of nothing: %+v", empty)
+	}
+}
+
+func TestGatewayConfig(t *testing.T) {
+	t.Parallel()
+	for _, c := range []gatewayConfig{
+		{Broker: "127.0.0.1:5672", Issuer: "http://localhost:1/issuer"},
+		{Address: "127.0.0.1:80", Broker: "127.0.0.1:5672", Issuer: "http://127.0.0.1:1", Rate: 500, DrainWait: 50 * time.Millisecond},
+	} {
+		text, err := c.file()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := gatewayfile.Parse("gateway.yaml", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Rules[0].Rate != float64(c.Rate) || got.Drain.Wait != c.DrainWait || c.Address != "" && got.Listeners.API.Address != c.Address {
+			t.Errorf("%+v became %+v", c, got)
+		}
+	}
+}
+
+func TestForge(t *testing.T) {
+	t.Parallel()
+	encode := base64.RawURLEncoding.EncodeToString
+	header, signature := encode([]byte(`{"alg":"ES256","kid":"1"}`)), encode(make([]byte, 64))
+	list, err := forge(header + ".e30." + signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	ownKey := 0
+	for _, token := range list {
+		parts := strings.Split(token, ".")
+		if len(parts) != 3 || parts[1] != "e30" || parts[2] == signature || seen[token] {
+			t.Errorf("forged: %s", token)
+		}
+		seen[token] = true
+		if parts[0] == header {
+			ownKey++
+		}
+	}
+	if ownKey != len(list)/2 {
+		t.Errorf("%d of %d with the key's own id", ownKey, len(list))
+	}
+	if _, err := forge("no token"); err == nil {
+		t.Error("what is no token was forged")
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	if n := len(halfKB()); n < 490 || n > 530 {
+		t.Errorf("half a KB has %d bytes", n)
+	}
+	if n, want := len(hundred(100)), len(`{"items":[]}`)+100*len(`{"body":},`)-1+100*100; n != want {
+		t.Errorf("a batch has %d bytes, want %d", n, want)
+	}
+	if id := idOf([]byte(`{"hub":"bench","id":"0198","partition":"0"}`)); id != "0198" {
+		t.Errorf("id %q", id)
 	}
 }

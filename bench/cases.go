@@ -1,6 +1,9 @@
 package main
 
-import "github.com/evhub-dev/evhub/bench/load"
+import (
+	"github.com/evhub-dev/evhub/bench/load"
+	"github.com/evhub-dev/evhub/bench/post"
+)
 
 // benchCase is a row of the table: a load that evhub, a yardstick and other brokers are put under.
 type benchCase struct {
@@ -12,6 +15,9 @@ type benchCase struct {
 	sdk       bool // go-amqp, not the raw generator
 	fanOut    bool // what counts is deliveries
 	load      load.Options
+
+	post  *post.Options // of cases of the notification service, in place of load
+	share float64       // of the requests that a closed loop gets done, to be paced at; 0: as post says
 }
 
 const kib = 1 << 10
@@ -51,6 +57,23 @@ var benchCases = []benchCase{
 		name: "fan-out", title: "pre-settled, fan-out to 8 groups (deliveries)", reach: ">= 1.5 M deliveries/s, or the kernel's share",
 		yardstick: asRelay, fanOut: true,
 		load: load.Options{Events: 1, Bytes: kib, Settled: true, Readers: groupsMax, InFlight: 1000},
+	},
+	{
+		name: "gateway", title: "notification service: POST of 0.5 KB, 64 connections", reach: ">= 18 k requests/core-s",
+		yardstick: asHTTP, post: &post.Options{Path: onePath, Body: halfKB(), Events: 1, Conns: 64},
+	},
+	{
+		name: "gateway-batch", title: "notification service: POST of 100 messages of 100 B, 16 connections", reach: ">= 100 k events/core-s",
+		yardstick: asHTTP, post: &post.Options{Path: batchPath, Body: hundred(100), Events: 100, Conns: 16},
+	},
+	{
+		name: "gateway-idle", title: "notification service: POST of 0.5 KB, paced 100/s, from scheduled send time", reach: "p50 <= 0.5 ms, p99 <= 5 ms",
+		yardstick: asHTTP, post: &post.Options{Path: onePath, Body: halfKB(), Events: 1, Conns: 4, PerSec: 100},
+	},
+	{
+		name: "gateway-half", title: "notification service: POST of 0.5 KB, paced at half load, from scheduled send time",
+		reach: "p50 <= 2 ms, p99 <= 5 ms", yardstick: asHTTP,
+		post: &post.Options{Path: onePath, Body: halfKB(), Events: 1, Conns: 32}, share: 0.5,
 	},
 }
 

@@ -26,6 +26,14 @@ var figures = []figure{
 	{"partition", "an empty partition, of 1,000", "<= 1 KiB", partition},
 	{"serve", "`evhub serve` from spawn to a healthy answer; resident memory then", "<= 15 ms; <= 25 MB", serveStart},
 	{"engine", "engine started with a hub and stopped, in process", "p50 <= 60 us", engineStart},
+	{
+		"gateway-overload", "`evhub gateway`, one caller at 10 times its quota, another at 200/s",
+		"answers < 5 ms, Retry-After always, the other's p99 < 2x", overload,
+	},
+	{
+		"gateway-forged", "`evhub gateway`, forged tokens at full speed from 16 connections, a good caller at 200/s", "<= 2 key fetches a minute", forged,
+	},
+	{"gateway-restart", "`evhub gateway` drained or killed and started again under load, before a broker that stays", "0 acknowledged messages lost", restart},
 }
 
 // idle measures the server alone, in a process of its own: the connections' other ends live here.

@@ -133,6 +133,10 @@ type server struct {
 	name  string
 	peer  load.Peer
 	admin string // its other address, if it has one
+
+	api, issuer, probes string // of a notification service
+
+	below *server // what it needs and is stopped after it; may be nil
 	cmd   *exec.Cmd
 	stdin io.Closer
 	log   *tail
@@ -186,7 +190,7 @@ func (l *lab) startOwn(name, path string, args ...string) (*server, error) {
 		return nil, fmt.Errorf("it did not say that it is ready: %w: %s", err, s.log)
 	}
 	go io.Copy(io.Discard, out)
-	s.admin = r.Admin
+	s.admin, s.api, s.issuer, s.probes = r.Admin, strings.TrimPrefix(r.API, "http://"), r.Issuer, r.Probes
 	s.peer = eventHubs(r.AMQP)
 	s.peer.Latest = name == evhubName
 	return s, nil
@@ -276,6 +280,9 @@ func (s *server) stop() {
 	})
 	defer late.Stop()
 	s.cmd.Wait()
+	if s.below != nil {
+		s.below.stop()
+	}
 }
 
 // tail keeps the end of what a server logs. It is safe for concurrent use.

@@ -10,6 +10,9 @@
 // each run. Runs of one case alternate between the servers; a figure is the median of the runs, a ratio the median of the ratios within
 // a run. evhub's log is filled to its bound before each run, so that what is measured includes the forgetting.
 //
+// The cases of the notification service post over HTTP (package post), to evhub serve, to a handler that answers 201 and does nothing (http,
+// the yardstick), and to evhub gateway, which stores in an evhub serve over AMQP; what that broker uses is counted with the client.
+//
 // With two cores for client and server, events per second say as much about the client as about the server. Events per server
 // core-second is therefore the first figure.
 package main
@@ -39,6 +42,7 @@ type options struct {
 	profiles string // directory
 	json     bool
 	gate     bool
+	restarts int // of the notification service
 }
 
 func main() {
@@ -87,7 +91,7 @@ func report(errw io.Writer, err error) int {
 func parse(args []string, errw io.Writer) (*options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(errw)
-	o := &options{}
+	o := &options{restarts: 100}
 	var seconds, warmup float64
 	var memoryMiB int64
 	var quick bool
@@ -107,7 +111,7 @@ func parse(args []string, errw io.Writer) (*options, error) {
 		return nil, err
 	}
 	if quick {
-		o.runs, seconds, warmup, memoryMiB, peers = 1, 2, 0.5, 64, "none"
+		o.runs, seconds, warmup, memoryMiB, peers, o.restarts = 1, 2, 0.5, 64, "none", 4
 	}
 	o.run, o.warmup = time.Duration(seconds*float64(time.Second)), time.Duration(warmup*float64(time.Second))
 	o.memory = memoryMiB << 20

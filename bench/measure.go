@@ -58,6 +58,9 @@ func (l *lab) all(ctx context.Context) (*results, error) {
 // row runs a case, servers in turn. evhub and its yardstick must work; another broker that fails is left out from there on.
 func (l *lab) row(ctx context.Context, c *benchCase) (*caseRow, error) {
 	names := []string{evhubName, c.yardstick}
+	if c.post != nil {
+		names = append(names, gatewayName)
+	}
 	if c.peers {
 		names = append(names, l.o.peers...)
 	}
@@ -91,7 +94,11 @@ func (l *lab) row(ctx context.Context, c *benchCase) (*caseRow, error) {
 
 // sample starts a server, puts it under the case's load and stops it.
 func (l *lab) sample(ctx context.Context, c *benchCase, name string) (*sample, error) {
-	s, err := l.start(name)
+	start, begin := l.start, l.beginLoad
+	if c.post != nil {
+		start, begin = l.startService, l.beginPosts
+	}
+	s, err := start(name)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +109,7 @@ func (l *lab) sample(ctx context.Context, c *benchCase, name string) (*sample, e
 		}
 	}
 	runtime.GC()
-	o := c.load
-	o.Peer = s.peer
-	begin := load.StartRaw
-	if c.sdk {
-		begin = load.StartSDK
-		o.Peer.Token = false // go-amqp has no put-token; SASL PLAIN has the same rights
-	}
-	r, err := begin(o)
+	r, err := begin(ctx, c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -119,14 +119,31 @@ func (l *lab) sample(ctx context.Context, c *benchCase, name string) (*sample, e
 		l.logf("%s", s.log)
 		return nil, err
 	}
-	if c.load.Readers > 0 {
+	if latency.Count() > 0 {
 		result.P50, result.P99 = latency.Quantile(0.5), latency.Quantile(0.99)
 	}
 	return result, nil
 }
 
+// underway is a load that was begun: load.Run or post.Run.
+type underway interface {
+	Progress() load.Progress
+	Record()
+	Stop() (*load.Histogram, error)
+}
+
+func (l *lab) beginLoad(_ context.Context, c *benchCase, s *server) (underway, error) {
+	o := c.load
+	o.Peer = s.peer
+	if c.sdk {
+		o.Peer.Token = false // go-amqp has no put-token; SASL PLAIN has the same rights
+		return load.StartSDK(o)
+	}
+	return load.StartRaw(o)
+}
+
 // window lets the load run and measures it from a moment after its start.
-func (l *lab) window(ctx context.Context, c *benchCase, s *server, r *load.Run) (*sample, error) {
+func (l *lab) window(ctx context.Context, c *benchCase, s *server, r underway) (*sample, error) {
 	if err := sleep(ctx, l.o.warmup); err != nil {
 		return nil, err
 	}
@@ -163,7 +180,7 @@ type moment struct {
 	busy           time.Duration
 }
 
-func take(s *server, r *load.Run) (m moment, err error) {
+func take(s *server, r underway) (m moment, err error) {
 	m.at, m.progress = time.Now(), r.Progress()
 	m.server, err = proc.Tree(s.cmd.Process.Pid)
 	if errors.Is(err, proc.ErrUnsupported) {

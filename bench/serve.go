@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 
 	"github.com/evhub-dev/evhub/bench/evhubd"
 	"github.com/evhub-dev/evhub/bench/toy"
+	"github.com/evhub-dev/evhub/internal/broker"
+	"github.com/evhub-dev/evhub/internal/config"
 )
 
 // The servers that this binary can be, by its first argument.
@@ -17,15 +21,20 @@ const (
 	asEngine = "engine" // evhub without its command
 	asRelay  = "relay"
 	asSink   = "sink"
+	asBroker = "broker" // evhub serve, to be looked into
+	asHTTP   = "http"
 )
 
-var ownServers = []string{asEngine, asRelay, asSink}
+var ownServers = []string{asEngine, asRelay, asSink, asBroker, asHTTP}
 
-// ready is the line a server prints once it can be used, in the form of evhub serve --json. Admin is where an own server can be looked
-// into, where asked for.
+// ready is the line a server prints once it can be used, in the form of evhub serve and evhub gateway with --json. Admin is where an own
+// server can be looked into, where asked for.
 type ready struct {
-	AMQP  string `json:"amqp"`
-	Admin string `json:"admin"`
+	AMQP   string `json:"amqp"`
+	API    string `json:"api"` // http://host:port, or host:port
+	Issuer string `json:"issuer"`
+	Admin  string `json:"admin"`
+	Probes string `json:"probes"` // of evhub gateway
 }
 
 // serve is one of our own servers. It ends when its standard input does, and so with its parent.
@@ -36,11 +45,7 @@ func serve(name string, args []string, in io.Reader, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	r := ready{AMQP: ln.Addr().String()}
+	var r ready
 	if *pprof != "" {
 		debug, err := net.Listen("tcp", *pprof)
 		if err != nil {
@@ -49,16 +54,16 @@ func serve(name string, args []string, in io.Reader, out io.Writer) error {
 		r.Admin = "http://" + debug.Addr().String()
 		go evhubd.ServeDebug(debug)
 	}
+	run := runToy
+	switch name {
+	case asEngine:
+		run = runEngine
+	case asBroker:
+		run = runBroker
+	}
 	failed := make(chan error, 1)
-	if name == asEngine {
-		e, err := evhubd.Start(*memory, hubs()...)
-		if err != nil {
-			return err
-		}
-		go func() { failed <- e.Serve(ln) }()
-	} else {
-		s := &toy.Server{Sink: name == asSink}
-		go func() { failed <- s.Serve(ln) }()
+	if err := run(name, *memory, &r, failed); err != nil {
+		return err
 	}
 	if err := json.NewEncoder(out).Encode(r); err != nil {
 		return err
@@ -74,6 +79,57 @@ func serve(name string, args []string, in io.Reader, out io.Writer) error {
 	case <-ended:
 		return nil
 	}
+}
+
+// runToy starts one of the yardsticks.
+func runToy(name string, _ int64, r *ready, failed chan<- error) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if name == asHTTP {
+		r.API = ln.Addr().String()
+		go func() { failed <- http.Serve(ln, &toy.HTTP{}) }()
+		return nil
+	}
+	r.AMQP = ln.Addr().String()
+	s := &toy.Server{Sink: name == asSink}
+	go func() { failed <- s.Serve(ln) }()
+	return nil
+}
+
+func runEngine(_ string, memory int64, r *ready, failed chan<- error) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	e, err := evhubd.Start(memory, hubs()...)
+	if err != nil {
+		return err
+	}
+	r.AMQP = ln.Addr().String()
+	go func() { failed <- e.Serve(ln) }()
+	return nil
+}
+
+// runBroker starts what evhub serve starts.
+func runBroker(_ string, memory int64, r *ready, failed chan<- error) error {
+	c := config.Default()
+	for _, h := range hubs() {
+		if err := c.AddHub(config.Hub{Name: h.Name, Partitions: h.Partitions, Groups: h.Groups}); err != nil {
+			return err
+		}
+	}
+	anywhere := []string{"127.0.0.1:0"}
+	c.Evhub.Memory = memory
+	c.Evhub.Listeners = config.Listeners{AMQP: anywhere, API: anywhere, Admin: anywhere}
+	b, err := broker.Start(context.Background(), broker.Options{Config: c})
+	if err != nil {
+		return err
+	}
+	r.AMQP, r.API, r.Issuer = b.Address(broker.AMQP), b.Address(broker.API), b.IssuerURL()
+	go func() { failed <- b.Run(context.Background()) }()
+	return nil
 }
 
 const (

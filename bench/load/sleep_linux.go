@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// precise gives a sleep for the calling goroutine that is late by microseconds. time.Sleep may be late by a millisecond in a process
+// Precise gives a sleep for the calling goroutine that is late by microseconds. time.Sleep may be late by a millisecond in a process
 // that is idle otherwise, since the runtime then waits in epoll, which counts milliseconds.
-func precise() func(time.Duration) {
+func Precise() func(time.Duration) {
 	const setTimerSlack = 29 // PR_SET_TIMERSLACK
 	runtime.LockOSThread()   // never unlocked: the slack goes with the thread, which ends with the goroutine
 	syscall.RawSyscall(syscall.SYS_PRCTL, setTimerSlack, 1, 0)

@@ -4,4 +4,4 @@ package load
 
 import "time"
 
-func precise() func(time.Duration) { return time.Sleep }
+func Precise() func(time.Duration) { return time.Sleep }
