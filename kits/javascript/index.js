@@ -1,0 +1,1 @@
+export { openSpace, spaceHooks, startServer, stopServer, EventHubsError, ExpectationFailed } from "./lib/index.cjs";

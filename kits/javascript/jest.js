@@ -1,0 +1,1 @@
+export { useSpace } from "./lib/jest.cjs";

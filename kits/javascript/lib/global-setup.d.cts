@@ -1,0 +1,2 @@
+declare function setup(): Promise<() => Promise<void> | void>;
+export = setup;

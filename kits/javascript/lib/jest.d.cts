@@ -1,0 +1,1 @@
+export { useSpace } from "./use-space.cjs";

@@ -1,0 +1,14 @@
+import { test } from "vitest";
+import { useSpace } from "@evhub/testing/vitest";
+
+const eh = useSpace({ orders: {} });
+
+test("misses", async () => {
+  await eh.fault("send", "throttle"); // not told as well: the test has failed before it could fire
+  await eh.publish("orders", { body: { State: "open" } });
+  await eh.expect("orders", { subset: { State: "paid" } }, { timeout: 10 });
+});
+
+test("leaves a fault", async () => {
+  await eh.fault("send", "drop");
+});

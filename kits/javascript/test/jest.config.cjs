@@ -1,0 +1,6 @@
+module.exports = {
+  testEnvironment: "node",
+  testMatch: ["**/*.jest.cjs"],
+  testPathIgnorePatterns: ["/failing/"],
+  globalSetup: "@evhub/testing/global-setup",
+};

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EventHubConsumerClient, latestEventPosition } from "@azure/event-hubs";
+import { EventHubsError, ExpectationFailed, openSpace } from "@evhub/testing";
+import { useSpace } from "@evhub/testing/node";
+import { withNotifier } from "./notifier.cjs";
+
+const eh = useSpace({ orders: { partitions: 4, groups: ["audit"] } });
+const paid = { body: { ID: "7", State: "paid" }, key: "7", id: "a1", props: { schema: "order.v1" } };
+
+test("an order is published", async () => {
+  await withNotifier(eh.connectionStrings.orders, (notifier) => notifier.send({ ID: "7", State: "paid" }));
+  const [event] = await eh.expect("orders", { subset: { ID: "7" } });
+  assert.deepEqual([event.body, event.key, event.id], [{ ID: "7", State: "paid" }, "7", "order-7"]);
+});
+
+test("what is expected is given", async () => {
+  await eh.publish("orders", paid, { text: "hello", partition: 0 });
+  const [event] = await eh.expect("orders", { subset: { ID: "7" }, prop: { schema: "order.v1" } });
+  assert.deepEqual([event.body, event.key, event.id, event.props], [paid.body, "7", "a1", paid.props]);
+  assert.equal((await eh.expect("orders", {}, { count: { min: 1, max: 2 } })).length, 2);
+  assert.deepEqual((await eh.events("orders", { partition: "0", body: "hello" })).map((e) => e.text), ["hello"]);
+});
+
+test("an expectation waits", async () => {
+  const expected = eh.expect("orders", { key: "7" }, { timeout: "30s" });
+  await eh.publish("orders", paid);
+  assert.equal((await expected).length, 1);
+});
+
+test("a miss shows the nearest event and the test's own line", async function here() {
+  await eh.publish("orders", { body: paid.body, partition: 2, props: { schema: "order.v2" } });
+  const where = { subset: { State: "paid" }, prop: { schema: "order.v1" } };
+  const error = await eh.expect("orders", where, { name: "paid", timeout: 20 }).catch((error) => error);
+  assert.ok(error instanceof ExpectationFailed);
+  const lines = error.message.split("\n");
+  assert.match(lines[0], /^paid: want 1 event .*in orders since m0, matched 0 of 1 seen in /);
+  assert.deepEqual(lines.slice(1, 4), ["  nearest 2/0: props.schema", "    - order.v1", "    + order.v2"]);
+  assert.equal(error.problem.reason, "too-few");
+  assert.match(error.stack, /at async .*here.*space\.test\.js/);
+  assert.doesNotMatch(error.stack, /(space|api)\.cjs/);
+});
+
+test("absence", async () => {
+  assert.deepEqual(await eh.expect("orders", {}, { count: 0 }), []);
+  await eh.publish("orders", paid);
+  const since = await eh.mark();
+  assert.deepEqual(await eh.expect("orders", {}, { count: 0, since, settle: 10 }), []);
+  await assert.rejects(eh.expect("orders", {}, { count: 0 }), /want no event/);
+});
+
+test("order and duplicates", async () => {
+  await eh.publish("orders", ...[0, 1, 2].map((n) => ({ body: { n }, key: "7", id: String(n % 2) })));
+  const found = await eh.expect("orders", [{ path: { n: 0 } }, { path: { n: 2 } }], { order: "partition" });
+  assert.deepEqual(found.map((event) => event.body.n), [0, 2]);
+  const wrong = [{ path: { n: 2 } }, { path: { n: 0 } }];
+  await assert.rejects(eh.expect("orders", wrong, { order: "partition", timeout: 50 }), /not in this order/);
+  await assert.rejects(eh.expect("orders", {}, { count: { min: 0 }, unique: "id" }), /came twice/);
+  await assert.rejects(eh.expect("orders", { path: { n: 1 } }, { others: "forbid" }), ExpectationFailed);
+});
+
+test("a throttled send is retried", async () => {
+  const busy = await eh.fault("send", "throttle", { hub: "orders", times: 2 });
+  await withNotifier(eh.connectionStrings.orders, (notifier) => notifier.send({ ID: "7" }));
+  assert.equal(await busy.fired(2), 2);
+  await eh.expect("orders", { path: { ID: "7" } });
+  assert.ok((await eh.timeline()).some((entry) => entry.fault));
+});
+
+test("a fault that is waited for in vain, and one that is misspelt", async () => {
+  const fault = await eh.fault("send", { type: "delay", duration: "1ms" });
+  await assert.rejects(fault.fired(1, { timeout: "10ms" }), ExpectationFailed);
+  assert.deepEqual([await fault.hits(), await fault.remove()], [0, 0]);
+  await assert.rejects(eh.fault("send", "thottle"), (error) => error instanceof EventHubsError && error.message.startsWith("/do/type: "));
+});
+
+test("a reader from the end misses nothing", async () => {
+  const client = new EventHubConsumerClient("audit", eh.connectionStrings.orders);
+  const received = [];
+  await new Promise(async (resolve, reject) => {
+    const processEvents = async (events) => {
+      received.push(...events.map((event) => event.body));
+      if (received.length === 4) resolve();
+    };
+    client.subscribe({ processEvents, processError: async (error) => reject(error) }, { startPosition: latestEventPosition });
+    await eh.readers("orders", { count: 4, group: "audit", timeout: "30s" });
+    await eh.publish("orders", ...[0, 1, 2, 3].map((partition) => ({ body: partition, partition })));
+  });
+  assert.deepEqual(received.sort(), [0, 1, 2, 3]);
+  await client.close();
+});
+
+test("what is left behind is told", async () => {
+  const space = await openSpace({ orders: {} });
+  await space.fault("send", "throttle");
+  await assert.rejects(space.close(), /fault f1 \(throttle on send\) never fired/);
+  const allowed = await openSpace({ orders: {} });
+  await allowed.fault("send", "throttle", { optional: true });
+  await allowed[Symbol.asyncDispose]();
+});
+
+test("errors teach", async () => {
+  await assert.rejects(eh.expect("order"), /did you mean 'orders'/);
+  await assert.rejects(openSpace({}, { url: "127.0.0.1:5300" }), /is not a broker's URL/);
+  await assert.rejects(openSpace({}, { url: "http://127.0.0.1:1" }), /no broker answers at http:\/\/127\.0\.0\.1:1: ECONNREFUSED/);
+});
+
+test("options of a space", async () => {
+  const space = await openSpace({ "a/b": {} }, { name: "named-7", seed: 7, endpoint: "broker.test:15672", timeout: 20 });
+  assert.equal(space.name, "named-7");
+  assert.match(space.connectionString, /^Endpoint=sb:\/\/broker\.test:15672;SharedAccessKeyName=named-7;/);
+  await assert.rejects(space.expect("a/b"), /0 seen in 2\d/);
+  await space.close();
+});

@@ -1,0 +1,1 @@
+export { useSpace } from "./lib/use-space.cjs";

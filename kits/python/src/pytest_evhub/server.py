@@ -1,0 +1,105 @@
+"""The broker as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from .api import EventHubsError
+
+READY_SECONDS = 20
+END_SECONDS = 10
+
+_EXECUTABLE = "evhub.exe" if os.name == "nt" else "evhub"
+_PACKAGED = Path(__file__).parent / "bin" / _EXECUTABLE
+
+
+class Server:
+    """A broker on ports of the system's choice, from its construction until stop. It ends with this process, however that ends."""
+
+    def __init__(self) -> None:
+        listeners = [word for door in ("amqp", "api", "admin") for word in (f"--listen-{door}", "127.0.0.1:0")]
+        # Configuration that is meant for another broker of this machine, with keys perhaps, is not for this one.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EVHUB_")}
+        self._log = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                [find_binary(), "serve", "--json", "--die-with-stdin", "--log-level", "warn", *listeners],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment, **_apart())
+        except OSError as error:
+            raise EventHubsError(f"evhub cannot be started: {error}") from None
+        self.url = self._ready()
+
+    def _ready(self) -> str:
+        """Waits for the one line on standard output, which says where the broker listens. It comes once everything is there."""
+        alarm = threading.Timer(READY_SECONDS, self._process.kill)
+        alarm.start()
+        line = self._process.stdout.readline()
+        alarm.cancel()
+        try:
+            return json.loads(line)["admin"]
+        except (ValueError, LookupError, TypeError):
+            self._process.kill()
+            code = self._process.wait()
+            self._log.seek(0)
+            text = self._log.read().decode(errors="replace").strip()
+            self.stop()
+            raise EventHubsError(f"evhub did not start (exit code {code}):\n{text[-4000:]}") from None
+
+    def stop(self) -> None:
+        """Closes standard input, which the broker takes as its end, and waits."""
+        self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _apart() -> dict[str, object]:
+    """The broker must outlive an interrupt that the terminal sends to everyone: fixtures still have to be torn down."""
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def find_binary() -> str:
+    """EVHUB_BINARY, else the one in the wheel, else the one on the PATH."""
+    if named := os.environ.get("EVHUB_BINARY"):
+        if not Path(named).is_file():
+            raise EventHubsError(f"EVHUB_BINARY: there is no file {named}")
+        return named
+    if _PACKAGED.is_file():
+        return str(_PACKAGED)
+    if found := shutil.which("evhub"):
+        return found
+    raise EventHubsError(
+        "no evhub: this pytest-evhub was installed without one. Install a wheel for this platform, put evhub on the PATH, set EVHUB_BINARY "
+        "to its path, or run the tests as: evhub exec -- pytest")
+
+
+def main() -> None:
+    """The command evhub."""
+    if not _PACKAGED.is_file():
+        sys.exit("evhub: this pytest-evhub was installed without the binary; install a wheel for this platform")
+    command = [str(_PACKAGED), *sys.argv[1:]]
+    if os.name != "nt":
+        os.execv(command[0], command)
+    try:
+        sys.exit(subprocess.call(command))
+    except KeyboardInterrupt:  # the broker had it as well, and has drained
+        sys.exit(130)
