@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/auth/jwt"
@@ -38,9 +39,13 @@ func mint(t *testing.T, key ed25519.PrivateKey, scope string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
 }
 
-// TestTokens goes the whole way with real tokens.
+// TestTokens goes the whole way with real tokens. Time stands still meanwhile, and so does the quota.
 func TestTokens(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testTokens)
+}
+
+func testTokens(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
 	x := base64.RawURLEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
 	v, err := jwt.New(jwt.Options{
