@@ -29,11 +29,21 @@ type crowd struct {
 	window     time.Duration
 	good, many post.Options
 
-	alone, beside load.Histogram // latencies of the good caller
-	answers       load.Histogram // of the others
+	alone, beside latencies // of the good caller
+	answers       latencies // of the others
 	answered      int64
 	took          time.Duration // with the others
 }
+
+// latencies are the quantiles of each round.
+type latencies struct{ p50, p99 []time.Duration }
+
+func (q *latencies) add(h *load.Histogram) {
+	q.p50, q.p99 = append(q.p50, h.Quantile(0.5)), append(q.p99, h.Quantile(0.99))
+}
+
+// median gives those of the round in the middle.
+func (q *latencies) median() (p50, p99 string) { return millis(median(q.p50)), millis(median(q.p99)) }
 
 // run has the good caller go alone and beside the others in turn.
 func (c *crowd) run(ctx context.Context) error {
@@ -51,7 +61,7 @@ func (c *crowd) run(ctx context.Context) error {
 		c.took += time.Since(begun)
 		c.answered += many.Progress().Completed
 		answers, ended := many.Stop()
-		c.answers.Merge(answers)
+		c.answers.add(answers)
 		if err = errors.Join(err, ended); err != nil {
 			return err
 		}
@@ -59,7 +69,7 @@ func (c *crowd) run(ctx context.Context) error {
 	return nil
 }
 
-func (c *crowd) measure(ctx context.Context, into *load.Histogram) error {
+func (c *crowd) measure(ctx context.Context, into *latencies) error {
 	r, err := post.Start(c.good)
 	if err != nil {
 		return err
@@ -68,14 +78,15 @@ func (c *crowd) measure(ctx context.Context, into *load.Histogram) error {
 	r.Record()
 	err = errors.Join(err, sleep(ctx, c.window))
 	latency, ended := r.Stop()
-	into.Merge(latency)
+	into.add(latency)
 	return errors.Join(err, ended)
 }
 
 // neighbour says what the crowd did to the good caller.
 func (c *crowd) neighbour() string {
-	return fmt.Sprintf("another caller's p50 %s -> %s, p99 %s -> %s", millis(c.alone.Quantile(0.5)), millis(c.beside.Quantile(0.5)),
-		millis(c.alone.Quantile(0.99)), millis(c.beside.Quantile(0.99)))
+	p50, p99 := c.alone.median()
+	p50Beside, p99Beside := c.beside.median()
+	return fmt.Sprintf("another caller's p50 %s -> %s, p99 %s -> %s", p50, p50Beside, p99, p99Beside)
 }
 
 // overload has one caller offer ten times its quota, and another go on as before.
@@ -111,8 +122,9 @@ func overload(ctx context.Context, l *lab) (string, error) {
 	if err := c.run(ctx); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("answers p50 %s, p99 %s, all 429 with Retry-After; %.0f stored and %.0f refused a second; %s", millis(c.answers.Quantile(0.5)),
-		millis(c.answers.Quantile(0.99)), float64(stored.Load())/c.took.Seconds(), float64(refused.Load())/c.took.Seconds(), c.neighbour()), nil
+	p50, p99 := c.answers.median()
+	return fmt.Sprintf("answers p50 %s, p99 %s, all 429 with Retry-After; %.0f stored and %.0f refused a second; %s",
+		p50, p99, float64(stored.Load())/c.took.Seconds(), float64(refused.Load())/c.took.Seconds(), c.neighbour()), nil
 }
 
 func (l *lab) newCrowd(s *server, token string) *crowd {
@@ -157,8 +169,9 @@ func forged(ctx context.Context, l *lab) (string, error) {
 	if err := c.run(ctx); err != nil {
 		return "", err
 	}
+	_, p99 := c.answers.median()
 	return fmt.Sprintf("%d key fetches in %.0f s; %.0f tokens refused a second, p99 %s; %s", keys.fetches.Load()-before, time.Since(begun).Seconds(),
-		float64(c.answered)/c.took.Seconds(), millis(c.answers.Quantile(0.99)), c.neighbour()), nil
+		float64(c.answered)/c.took.Seconds(), p99, c.neighbour()), nil
 }
 
 // keys is an issuer in this process, which counts how often its keys are fetched.
