@@ -74,7 +74,8 @@ def arguments() -> argparse.Namespace:
 
 def run(*command: object, directory: Path | None = None, environment: dict[str, str] | None = None) -> None:
     """Runs a command without the settings of a developer of evhub."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EVHUB", "PYTEST_", "NODE_"))}
+    foreign = ("EVHUB", "PYTEST_", "NODE_OPTIONS", "NODE_TEST_CONTEXT")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     try:
         done = subprocess.run(
             [str(word) for word in command], cwd=directory, env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},

@@ -99,8 +99,9 @@ function writeManifest(directory, content) {
 
 /** npm makes what is named under bin executable. On Windows npm is a script, which needs a shell. */
 function pack(directory, dist) {
-  const command = ["pack", directory, "--pack-destination", dist, "--loglevel=error"].map((word) => (process.platform === "win32" ? `"${word}"` : word));
-  execFileSync("npm", command, { stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  const shell = process.platform === "win32";
+  const words = ["pack", directory, "--pack-destination", dist, "--loglevel=error"];
+  execFileSync("npm", shell ? words.map((word) => `"${word}"`) : words, { stdio: ["ignore", "inherit", "inherit"], shell });
 }
 
 main();

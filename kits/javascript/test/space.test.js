@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { EventHubConsumerClient, latestEventPosition } from "@azure/event-hubs";
 import { EventHubsError, ExpectationFailed, openSpace } from "@evhub/testing";
@@ -103,6 +105,19 @@ test("errors teach", async () => {
   await assert.rejects(eh.expect("order"), /did you mean 'orders'/);
   await assert.rejects(openSpace({}, { url: "127.0.0.1:5300" }), /is not a broker's URL/);
   await assert.rejects(openSpace({}, { url: "http://127.0.0.1:1" }), /no broker answers at http:\/\/127\.0\.0\.1:1: ECONNREFUSED/);
+});
+
+test("a credential in the URL", async () => {
+  const given = [];
+  const refusing = createServer((request, answer) => {
+    given.push(request.headers.authorization);
+    answer.writeHead(401, { Connection: "close" }).end();
+  }).listen(0, "127.0.0.1");
+  await once(refusing, "listening");
+  const { port } = refusing.address();
+  await assert.rejects(openSpace({}, { url: `http://test%20er:secret@127.0.0.1:${port}` }), /\/spaces: 401: this is not a broker/);
+  assert.deepEqual(given, ["Basic dGVzdCBlcjpzZWNyZXQ="]);
+  refusing.close();
 });
 
 test("options of a space", async () => {

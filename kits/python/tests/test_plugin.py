@@ -19,8 +19,9 @@ SEND = "await self.producer.send_event(EventData(json.dumps(message)))"
 def tests(pytester):
     """Runs a test module. The options of the outer run do not matter."""
 
-    def run(source: str, *options: str, ini: str = "asyncio_default_fixture_loop_scope = function"):
-        pytester.makeini("[pytest]\n" + ini)
+    def run(source: str, *options: str, ini: str = ""):
+        asyncio = "" if "no:asyncio" in options else "asyncio_default_fixture_loop_scope = function\n"
+        pytester.makeini("[pytest]\n" + asyncio + ini)
         pytester.makepyfile(source)
         return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
 
@@ -130,25 +131,24 @@ CLIENTS = """
         await eventhub_consumer.get_partition_ids()
         assert list(events) == ["x"]
 """
-LOOP = "asyncio_default_fixture_loop_scope = function\n"
 
 
 @pytest.mark.parametrize("mark, ini, options", [
-    pytest.param("@pytest.mark.asyncio", LOOP, [], id="strict"),
-    pytest.param("", LOOP + "asyncio_mode = auto", [], id="auto"),
-    pytest.param("@pytest.mark.asyncio(loop_scope='session')", LOOP, [], id="session"),
-    pytest.param("@pytest.mark.asyncio", LOOP + "asyncio_default_test_loop_scope = module", [], id="module"),
-    pytest.param("@pytest.mark.anyio", "anyio_mode = strict", ["-p", "no:asyncio"], id="anyio"),
-    pytest.param("@pytest.mark.anyio", LOOP, [], id="anyio-beside-asyncio"),
+    pytest.param("@pytest.mark.asyncio", "", [], id="strict"),
+    pytest.param("", "asyncio_mode = auto", [], id="auto"),
+    pytest.param("@pytest.mark.asyncio(loop_scope='session')", "", [], id="session"),
+    pytest.param("@pytest.mark.asyncio", "asyncio_default_test_loop_scope = module", [], id="module"),
+    pytest.param("@pytest.mark.anyio", "", ["-p", "no:asyncio"], id="anyio"),
+    pytest.param("@pytest.mark.anyio", "", [], id="anyio-beside-asyncio"),
 ])
 def test_clients_are_closed_on_the_loop_of_their_test(tests, mark, ini, options):
     only = "@pytest.fixture\n    def anyio_backend():\n        return 'asyncio'\n\n    " if "anyio" in mark else ""
-    result = tests(CLIENTS.replace("{mark}", only + mark), "-W", "error", *options, ini=ini.replace("anyio_mode = strict", ""))
+    result = tests(CLIENTS.replace("{mark}", only + mark), "-W", "error", *options, ini=ini)
     result.assert_outcomes(passed=1)
 
 
 def test_a_client_without_a_loop(tests):
-    result = tests("def test(eventhub_producer): pass", "-p", "no:asyncio", ini="")
+    result = tests("def test(eventhub_producer): pass", "-p", "no:asyncio")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["eventhub_producer is a client for asyncio, so the test needs pytest-asyncio or anyio"])
 

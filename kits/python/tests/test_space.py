@@ -1,6 +1,7 @@
 """What a test can ask of its space. No event is sent by a client here, so nothing needs the official one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from pytest_evhub import EventHubsError, ExpectationFailed, Space
@@ -139,6 +140,25 @@ def test_two_spaces_of_one_broker(eventhubs, eventhubs_url):
 def test_an_endpoint_for_forwarded_ports(eventhubs_url):
     with Space(eventhubs_url, {"eh1": {}}, endpoint="broker.test:15672") as space:
         assert space.connection_string.startswith("Endpoint=sb://broker.test:15672;")
+
+
+def test_a_credential_in_the_url():
+    given = []
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_POST(self):
+            given.append(self.headers["Authorization"])
+            self.send_error(401)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as refusing, ThreadPoolExecutor() as pool:
+        answered = pool.submit(refusing.handle_request)
+        with pytest.raises(EventHubsError, match=f"^POST http://127.0.0.1:{refusing.server_port}/admin/v1/spaces: 401: this is not a broker"):
+            Space(f"http://test%20er:secret@127.0.0.1:{refusing.server_port}", {})
+        answered.result()
+    assert given == ["Basic dGVzdCBlcjpzZWNyZXQ="]
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "127.0.0.1:5300", "http://"])
