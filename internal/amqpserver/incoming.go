@@ -110,6 +110,7 @@ func (l *Link) transferMore(p *amqp.Transfer, payload []byte) {
 		whole = nil
 	}
 	l.deliver(a.id, a.format, a.settled, a.size, whole)
+	l.s.c.flushDirty() // the next delivery in pieces uses the buffer again
 	l.s.c.partial -= a.drop()
 }
 

@@ -108,7 +108,7 @@ type Container interface {
 // Sink takes what a client sends on one link. Deliver, Flush and Detached run on the connection's reader and must not block.
 type Sink interface {
 	// Deliver takes one whole message. It must lead to exactly one Link.Settle that covers the delivery, from any goroutine, now or later.
-	// d and everything it points to is valid until Deliver returns.
+	// d is valid until Deliver returns, and its Payload until Flush does.
 	Deliver(d *Delivery)
 
 	// Flush follows one or more Delivers, once everything that arrived with them has been delivered: the place to hand a burst on.

@@ -219,6 +219,7 @@ type toySink struct {
 
 	mu       sync.Mutex
 	got      []string   // payloads; "oversize N" for those that were too large
+	lent     [][]byte   // payloads since the last Flush, which must stay as they are until it returns
 	all      []Delivery // without payload
 	open     []Delivery // not settled yet
 	burst    int        // deliveries since the last Flush
@@ -238,6 +239,7 @@ func (s *toySink) Deliver(d *Delivery) {
 		text = fmt.Sprintf("oversize %d", d.Bytes)
 	}
 	s.got = append(s.got, text)
+	s.lent = append(s.lent, d.Payload)
 	copied := *d
 	copied.Payload = nil
 	s.all = append(s.all, copied)
@@ -258,6 +260,12 @@ var (
 func (s *toySink) Flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i, payload := range s.lent {
+		if text := s.got[len(s.got)-len(s.lent)+i]; payload != nil && string(payload) != text {
+			s.k.h.t.Errorf("a payload changed between Deliver and Flush: %.40q became %.40q", text, payload)
+		}
+	}
+	s.lent = s.lent[:0]
 	if s.detached > 0 || s.burst == 0 {
 		s.k.h.t.Errorf("Flush after %d deliveries, detached %d times", s.burst, s.detached)
 	}

@@ -119,11 +119,11 @@ type head struct {
 	keyLen       int
 }
 
-// put fills in the head of the envelope b, whose other bytes are complete.
-func (h *head) put(b []byte) {
+// put fills in the head at the start of b. The whole envelope has size bytes.
+func (h *head) put(b []byte, size int) {
 	b[0], b[1] = version, formAMQP
 	binary.BigEndian.PutUint16(b[2:], h.flags)
-	binary.BigEndian.PutUint32(b[sizeAt:], uint32(len(b)))
+	binary.BigEndian.PutUint32(b[sizeAt:], uint32(size))
 	binary.BigEndian.PutUint32(b[8:], uint32(h.lengthAsSent))
 	binary.BigEndian.PutUint32(b[12:], uint32(h.annotations))
 	binary.BigEndian.PutUint16(b[16:], uint16(h.entries))

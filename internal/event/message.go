@@ -184,9 +184,17 @@ func nextEntry(b []byte) (name, value, rest []byte, err error) {
 	return name, value[:len(value)-len(rest)], rest, nil
 }
 
-// Append adds the message's envelope to b. batchKey is the key of the batch it came in, or nil: an event without a key of its own takes
-// it over.
+// Append adds the message's envelope to b: its head and its sections in one.
 func (m *Message) Append(b []byte, batchKey []byte) []byte {
+	return append(m.AppendHead(b, batchKey), m.sections...)
+}
+
+// Sections are the encoded sections from properties on: what follows the head in the envelope. They alias the bytes that were scanned.
+func (m *Message) Sections() []byte { return m.sections }
+
+// AppendHead adds what the envelope has in front of the sections. batchKey is the key of the batch the message came in, or nil: an event
+// without a key of its own takes it over.
+func (m *Message) AppendHead(b []byte, batchKey []byte) []byte {
 	start := len(b)
 	h := head{lengthAsSent: m.length, entries: m.count}
 	if m.bodyNull {
@@ -213,8 +221,7 @@ func (m *Message) Append(b []byte, batchKey []byte) []byte {
 		h.keyAt, h.keyLen = keyAt, len(key)
 		h.flags |= uint16(KeyText) << keyKindShift
 	}
-	b = append(b, m.sections...)
-	h.put(b[start:])
+	h.put(b[start:], len(b)-start+len(m.sections))
 	return b
 }
 

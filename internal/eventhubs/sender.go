@@ -319,7 +319,7 @@ func (s *sender) batchFor(key []byte) *sendBatch {
 		if b.p != p {
 			continue
 		}
-		if len(b.buf) < burstBytesMax {
+		if b.bytes < burstBytesMax {
 			return b
 		}
 		s.open[i] = s.c.svc.batches.take(s, p)
@@ -349,12 +349,13 @@ func (s *sender) Detached() {
 // until done.
 type sendBatch struct {
 	eventlog.Batch
-	pool *batchPool
-	s    *sender
-	p    *hub.Partition
-	buf  []byte // the envelopes, one behind the other
-	ends []int  // where each ends
-	acks []ack
+	pool  *batchPool
+	s     *sender
+	p     *hub.Partition
+	heads []byte // of the envelopes, one behind the other; their sections lie in the reader's buffer until append
+	ends  []int  // where each head ends
+	bytes int    // of the envelopes
+	acks  []ack
 
 	counted int // deliveries that count as unsettled at the hall's link
 }
@@ -381,19 +382,20 @@ func (p *batchPool) take(s *sender, to *hub.Partition) *sendBatch {
 }
 
 func (b *sendBatch) add(m *event.Message, batchKey []byte) {
-	b.buf = m.Append(b.buf, batchKey)
-	b.ends = append(b.ends, len(b.buf))
-	b.Records = append(b.Records, eventlog.Record{Step: event.Step(m.Length())})
+	start := len(b.heads)
+	b.heads = m.AppendHead(b.heads, batchKey)
+	b.ends = append(b.ends, len(b.heads))
+	b.Records = append(b.Records, eventlog.Record{Step: event.Step(m.Length()), Tail: m.Sections()})
+	b.bytes += len(b.heads) - start + len(m.Sections())
 }
 
-func (b *sendBatch) mark() (records int) { return len(b.ends) }
+// batchMark is how far a batch was filled.
+type batchMark struct{ records, heads, bytes int }
 
-func (b *sendBatch) undo(records int) {
-	end := 0
-	if records > 0 {
-		end = b.ends[records-1]
-	}
-	b.buf, b.ends, b.Records = b.buf[:end], b.ends[:records], b.Records[:records]
+func (b *sendBatch) mark() batchMark { return batchMark{len(b.Records), len(b.heads), b.bytes} }
+
+func (b *sendBatch) undo(to batchMark) {
+	b.Records, b.ends, b.heads, b.bytes = b.Records[:to.records], b.ends[:to.records], b.heads[:to.heads], to.bytes
 }
 
 func (b *sendBatch) acknowledge(id uint32, settled bool, size int) {
@@ -414,7 +416,7 @@ func (b *sendBatch) append() {
 	}
 	start := 0
 	for i, end := range b.ends {
-		b.Records[i].Data = b.buf[start:end:end]
+		b.Records[i].Data = b.heads[start:end:end]
 		start = end
 	}
 	b.counted = len(b.acks)
@@ -426,7 +428,7 @@ func (b *sendBatch) append() {
 // told after it.
 func (b *sendBatch) done(*eventlog.Batch) {
 	if len(b.Records) > 0 {
-		b.s.link.Sent(len(b.Records), len(b.buf))
+		b.s.link.Sent(len(b.Records), b.bytes)
 	}
 	switch {
 	case b.Err != nil:
@@ -500,9 +502,9 @@ func (b *sendBatch) reset() {
 	pool := b.pool
 	clear(b.Records)
 	clear(b.acks)
-	b.Records, b.ends, b.acks, b.buf = b.Records[:0], b.ends[:0], b.acks[:0], b.buf[:0]
+	b.Records, b.ends, b.acks, b.heads, b.bytes = b.Records[:0], b.ends[:0], b.acks[:0], b.heads[:0], 0
 	b.s, b.p, b.counted, b.Err, b.First = nil, nil, 0, nil, eventlog.Position{}
-	if cap(b.buf) <= batchKeepMax {
+	if cap(b.heads) <= batchKeepMax {
 		pool.pool.Put(b)
 	}
 }

@@ -28,7 +28,11 @@ type Record struct {
 	Position        // set by Read; on the way in Batch.First says it
 	Step     int64  // how far the next record's offset lies beyond this one's; set by the door, at least 1
 	Data     []byte // the envelope (package event)
+	Tail     []byte // on the way in, bytes that follow Data: a door need not bring together what it has in two places; nil from Read
 }
+
+// Size is how many bytes the record is stored as.
+func (r *Record) Size() int { return len(r.Data) + len(r.Tail) }
 
 // ProducerStamp identifies a batch of an idempotent producer. The zero value means none.
 type ProducerStamp struct {
@@ -84,7 +88,7 @@ type Watcher struct {
 
 // Log is one partition's records in order. It is safe for concurrent use.
 type Log interface {
-	// Append adds the batch at the end. It never blocks and copies every Data before it returns. The order of calls is the order of Seq is
+	// Append adds the batch at the end. It never blocks and copies every Data and Tail before it returns. The order of calls is the order of Seq is
 	// the order of Done. A batch becomes visible whole, and before its Done. Done runs exactly once, perhaps before Append returns and
 	// perhaps on another goroutine, while no lock of the log is held; it may not block. After a failed batch every later one that is not
 	// yet durable fails too. Over budget the error is ErrBusy, on a full disk ErrFull, after Close ErrClosed.

@@ -50,7 +50,7 @@ func (p *Partition) State() eventlog.State { return p.log.State() }
 func (p *Partition) Append(batch *eventlog.Batch) {
 	var bytes int64
 	for i := range batch.Records {
-		bytes += int64(len(batch.Records[i].Data))
+		bytes += int64(batch.Records[i].Size())
 	}
 	p.recordsIn.Add(int64(len(batch.Records)))
 	p.bytesIn.Add(bytes)

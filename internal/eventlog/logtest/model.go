@@ -2,6 +2,7 @@ package logtest
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/evhub-dev/evhub/internal/eventlog"
@@ -68,7 +69,9 @@ func (m *model) data() []byte {
 func (m *model) appendSome() {
 	b := &eventlog.Batch{}
 	for range 1 + m.pick(5) {
-		b.Records = append(b.Records, eventlog.Record{Step: 1 + m.rnd.Int64N(1000), Data: m.data()})
+		data := m.data()
+		at := m.pick(len(data))
+		b.Records = append(b.Records, eventlog.Record{Step: 1 + m.rnd.Int64N(1000), Data: data[:at], Tail: data[at:]})
 	}
 	m.ok(appendAndWait(m.log, b))
 	if want := m.follows(m.next, b.First); b.First != want || b.First.TimeMs < m.last.TimeMs {
@@ -80,6 +83,7 @@ func (m *model) appendSome() {
 			r.Step = 1
 		}
 		r.Position = pos
+		r.Data, r.Tail = slices.Concat(r.Data, r.Tail), nil
 		m.ever = append(m.ever, r)
 		m.last = pos
 		pos.Seq++

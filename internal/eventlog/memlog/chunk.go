@@ -57,9 +57,9 @@ func (c *chunk) room() int { return len(c.buf) - c.end - c.n*entryBytes }
 func (c *chunk) endSeq() int64 { return c.first + int64(c.n) }
 
 // put adds a record. The caller knows that it fits.
-func (c *chunk) put(offset, timeMs int64, data []byte) {
-	copy(c.buf[c.end:], data)
-	c.end += len(data)
+func (c *chunk) put(offset, timeMs int64, r *eventlog.Record) {
+	c.end += copy(c.buf[c.end:], r.Data)
+	c.end += copy(c.buf[c.end:], r.Tail)
 	c.n++
 	e := c.entry(c.n - 1)
 	binary.LittleEndian.PutUint64(e[0:], uint64(offset))

@@ -74,7 +74,7 @@ func measure(records []eventlog.Record) size {
 			panic("BUG: memlog: a record's Step is below 1 or a batch's are beyond all offsets")
 		}
 		s.steps += r.Step
-		s.bytes += len(r.Data) + entryBytes
+		s.bytes += r.Size() + entryBytes
 	}
 	return s
 }
@@ -126,7 +126,7 @@ func (l *log) newChunksCost(records []eventlog.Record, left int) int64 {
 	}
 	held := l.bytes
 	for i := range records {
-		need := len(records[i].Data) + entryBytes
+		need := records[i].Size() + entryBytes
 		if need > room {
 			room = l.store.mem.chunkBytes(need, left, held)
 			held += cost(room)
@@ -147,13 +147,13 @@ func (l *log) writeLocked(b *eventlog.Batch, timeMs int64, left int, reserved in
 	c := l.tail()
 	for i := range b.Records {
 		r := &b.Records[i]
-		need := len(r.Data) + entryBytes
+		need := r.Size() + entryBytes
 		if c == nil || need > c.room() {
 			c = mem.take(mem.chunkBytes(need, left, l.bytes), l, pos.Seq)
 			l.chunks.push(c)
 			l.bytes += c.cost()
 		}
-		c.put(pos.Offset, timeMs, r.Data)
+		c.put(pos.Offset, timeMs, r)
 		left -= need
 		l.last = pos
 		pos.Seq++
