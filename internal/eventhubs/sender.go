@@ -15,8 +15,9 @@ import (
 
 const (
 	hubCredit       = 300  // of a sender to a hub (recorded)
+	hubRefill       = 100  // deliveries after which its credit is restored (recorded)
 	partitionCredit = 1000 // of a sender to a partition (recorded)
-	senderRefill    = 100  // deliveries after which credit is restored (recorded)
+	partitionRefill = 500  // not recorded; each flow wakes a client that still has credit, and more of them cost a fast one a fifth of its speed
 	burstBytesMax   = 256 << 10
 )
 
@@ -133,10 +134,10 @@ func (s *sender) answer(grant auth.Grant) amqpserver.Answer {
 		RcvSettleMode: rcvFirst,
 		MessageBytes:  s.limit,
 		Credit:        hubCredit,
-		Refill:        senderRefill,
+		Refill:        hubRefill,
 	}
 	if s.p != nil {
-		a.Credit = partitionCredit
+		a.Credit, a.Refill = partitionCredit, partitionRefill
 	}
 	if r.Properties != nil {
 		a.Properties = s.properties(grant)

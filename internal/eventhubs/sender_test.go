@@ -97,18 +97,24 @@ func TestAckAndRefillBytes(t *testing.T) {
 // TestRefill: credit comes back after each hundred deliveries, long before it runs out.
 func TestRefill(t *testing.T) {
 	t.Parallel()
-	for target, credit := range map[string]uint32{"hub1": hubCredit, "hub1/Partitions/0": partitionCredit} {
+	for _, row := range []struct {
+		target        string
+		credit, after uint32
+	}{
+		{"hub1", 300, 100},
+		{"hub1/Partitions/0", 1000, 500},
+	} {
 		c := newRig(t, rigOptions{}).root()
-		s := c.attach(sending(target))
-		for i := range 250 {
+		s := c.attach(sending(row.target))
+		for n := uint32(1); n < 3*row.after; n++ {
 			s.transfer(amqp.FormatMessage, true, plain("hi"))
-			if i%100 != 99 {
+			if n%row.after != 0 {
 				continue
 			}
 			var f amqp.Flow
 			c.want(amqp.CodeFlow, &f)
-			if f.LinkCredit.V != credit || f.DeliveryCount.V != uint32(i+1) || f.Handle.V != s.theirs {
-				t.Errorf("%s: flow %+v after %d deliveries, want credit %d", target, f, i+1, credit)
+			if f.LinkCredit.V != row.credit || f.DeliveryCount.V != n || f.Handle.V != s.theirs {
+				t.Errorf("%s: flow %+v after %d deliveries, want credit %d", row.target, f, n, row.credit)
 			}
 		}
 		c.wantQuiet()
