@@ -408,13 +408,37 @@ func TestEcho(t *testing.T) {
 		c.send(echo(window(1, 5000)))
 		c.want(on(0, ourFlow(0, 0)))
 
-		c.send(on(0, transfer(1, 0)), echo(&amqp.Flow{Handle: amqp.Some(uint32(1))}))
+		c.send(on(0, transfer(1, 0)), echo(&amqp.Flow{Handle: amqp.Some(uint32(1)), IncomingWindow: 5000}))
 		flow := creditFlow(1, 1<<32-1, 1, 1)
 		c.want(on(0, settled(0, 0)), on(0, flow))
 
 		s.emit("x")
 		c.send(echo(credit(0, 0, 10)), echo(credit(0, 0, 10)), echo(credit(0, 0, 10)))
 		c.want(on(0, ourLinkFlow(1, 0, 0, 0, 10)), on(0, delivery(0, 0)).with("x"))
+	})
+}
+
+// TestOutgoingWindow: the window we show is what the peer still takes. It falls with each transfer, follows the peer's flows, and so never
+// wraps.
+func TestOutgoingWindow(t *testing.T) {
+	fromSource(t, Options{}, clientOpen, clientBegin, func(t *testing.T, w *world, c *client, s *toySource) {
+		for sent := uint32(0); sent < 10; sent += 2 {
+			grant := credit(0, sent, 2)
+			grant.NextIncomingID, grant.IncomingWindow, grant.Echo = amqp.Some(1+sent), 3, amqp.Some(true)
+			c.send(on(0, grant))
+			answer := ourLinkFlow(0, sent, 0, sent, 2)
+			answer.OutgoingWindow = 3
+			c.want(on(0, answer))
+
+			s.emit(events(int(sent), 2)...)
+			c.want(deliveries(0, sent, int(sent), 2)...)
+			late := window(1+sent, 3) // sent before the deliveries came
+			late.Echo = amqp.Some(true)
+			c.send(on(0, late))
+			answer = ourFlow(0, sent+2)
+			answer.OutgoingWindow = 1
+			c.want(on(0, answer))
+		}
 	})
 }
 

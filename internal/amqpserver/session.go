@@ -21,14 +21,13 @@ type session struct {
 	incomingID atomic.Uint32     // taken, as the writer shows it
 
 	// guarded by Conn.mu
-	handles     []*Link     // by our handle, nil where free
-	handleMax   uint32      // the peer's
-	outgoingID  uint32      // next-outgoing-id
-	outgoingWnd uint32      // the outgoing-window we show; falls by one a transfer (recorded)
-	window      uint32      // transfer frames the peer still takes
-	blocked     []*Link     // ready, but the window is closed
-	flowOwed    bool        // in Conn.flowing
-	ended       atomic.Bool // our end is queued, or the peer's came; set under Conn.mu
+	handles    []*Link     // by our handle, nil where free
+	handleMax  uint32      // the peer's
+	outgoingID uint32      // next-outgoing-id
+	window     uint32      // transfer frames the peer still takes, which is also the outgoing-window we show (recorded)
+	blocked    []*Link     // ready, but the window is closed
+	flowOwed   bool        // in Conn.flowing
+	ended      atomic.Bool // our end is queued, or the peer's came; set under Conn.mu
 }
 
 // linkKey names a link: names are unique in a session for each direction [2.6.1].
@@ -89,14 +88,13 @@ func (c *Conn) begin(channel uint16, body []byte) error {
 		return violation(amqp.CondIllegalState, "channel %d already carries a session", channel)
 	}
 	s := &session{
-		c:           c,
-		links:       make(map[uint32]*Link),
-		names:       make(map[linkKey]*Link),
-		nextID:      c.srv.o.FirstDeliveryID,
-		handleMax:   p.HandleMax.Or(1<<32 - 1),
-		outgoingID:  c.srv.o.FirstOutgoingID,
-		outgoingWnd: p.IncomingWindow,
-		window:      p.IncomingWindow,
+		c:          c,
+		links:      make(map[uint32]*Link),
+		names:      make(map[linkKey]*Link),
+		nextID:     c.srv.o.FirstDeliveryID,
+		handleMax:  p.HandleMax.Or(1<<32 - 1),
+		outgoingID: c.srv.o.FirstOutgoingID,
+		window:     p.IncomingWindow,
 	}
 	s.taken = p.NextOutgoingID
 	s.publish()
@@ -117,7 +115,7 @@ func (c *Conn) begin(channel uint16, body []byte) error {
 		RemoteChannel:  amqp.Some(channel),
 		NextOutgoingID: s.outgoingID,
 		IncomingWindow: sessionWindow,
-		OutgoingWindow: s.outgoingWnd,
+		OutgoingWindow: s.window,
 		HandleMax:      amqp.Some(c.srv.o.LinksMax),
 	})
 	c.signal()

@@ -103,7 +103,7 @@ func (s *session) appendFlowLocked(b []byte, l *Link) []byte {
 		NextIncomingID: amqp.Some(s.incomingID.Load()),
 		IncomingWindow: sessionWindow,
 		NextOutgoingID: s.outgoingID,
-		OutgoingWindow: s.outgoingWnd,
+		OutgoingWindow: s.window,
 		Echo:           amqp.Some(false),
 	}
 	switch {
@@ -217,7 +217,6 @@ func (c *Conn) commit(l *Link, o *Outbox) (gone bool) {
 	l.count += o.sent
 	s.nextID = o.nextID
 	s.outgoingID += o.frames
-	s.outgoingWnd -= o.frames
 	s.window -= min(s.window, o.frames) // the peer may have closed it while the turn lasted
 	for _, id := range o.unsettled {
 		c.unsettled.add(c, s, id)
