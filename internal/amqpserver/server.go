@@ -21,18 +21,14 @@ type Server struct {
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
-	listeners map[net.Listener]struct{}
+	listeners map[net.Listener]struct{} // these two are made with their first member
 	conns     map[*Conn]struct{}
 	running   sync.WaitGroup // connections and Serve calls; Add only under mu while !closed
 }
 
 // New makes a server. It opens nothing and starts nothing.
 func New(o Options) *Server {
-	return &Server{
-		o:         o.withDefaults(),
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*Conn]struct{}),
-	}
+	return &Server{o: o.withDefaults()}
 }
 
 // ErrClosed is what Serve and ServeConn return after Close or Shutdown.
@@ -40,7 +36,7 @@ var ErrClosed = errors.New("amqpserver: closed")
 
 // Serve accepts connections until the listener fails or the server is closed, which closes the listener.
 func (s *Server) Serve(ln net.Listener) error {
-	if !s.begin(func() { s.listeners[ln] = struct{}{} }) {
+	if !s.begin(func() { s.listeners = with(s.listeners, ln) }) {
 		ln.Close()
 		return ErrClosed
 	}
@@ -69,7 +65,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // Go runs one connection on goroutines of its own.
 func (s *Server) Go(nc net.Conn) {
 	c := newConn(s, nc)
-	if !s.begin(func() { s.conns[c] = struct{}{} }) {
+	if !s.begin(func() { s.conns = with(s.conns, c) }) {
 		nc.Close()
 		return
 	}
@@ -146,6 +142,15 @@ func (s *Server) begin(add func()) bool {
 	s.running.Add(1)
 	add()
 	return true
+}
+
+// with adds a member to a set, which it makes if there is none yet.
+func with[T comparable](set map[T]struct{}, member T) map[T]struct{} {
+	if set == nil {
+		set = make(map[T]struct{})
+	}
+	set[member] = struct{}{}
+	return set
 }
 
 func (s *Server) end(remove func()) {

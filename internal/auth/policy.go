@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -100,8 +101,8 @@ func (p Policy) check() error {
 //
 // Policies of different namespaces or hubs may share a name, but never a key along with it: a credential belongs to one policy.
 type Policies struct {
-	mu     sync.RWMutex
-	byName map[string][]Policy // guarded by mu; a slice is replaced, never changed, so readers use it without mu
+	mu   sync.RWMutex
+	list []Policy // by name; guarded by mu; it is replaced, never changed, so readers use it without mu
 }
 
 // NewPolicies makes a set. The error is that of Add.
@@ -124,7 +125,7 @@ func (ps *Policies) Add(p Policy) error {
 	p.Hub = NormalizePath(p.Hub)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	for _, other := range ps.byName[p.Name] {
+	for _, other := range named(ps.list, p.Name) {
 		if other.Namespace == p.Namespace && other.Hub == p.Hub {
 			return fmt.Errorf("there are two policies %q in the same place", p.Name)
 		}
@@ -132,11 +133,19 @@ func (ps *Policies) Add(p Policy) error {
 			return fmt.Errorf("two policies %q share a key; a credential must belong to one of them", p.Name)
 		}
 	}
-	if ps.byName == nil {
-		ps.byName = make(map[string][]Policy)
-	}
-	ps.byName[p.Name] = append(slices.Clip(ps.byName[p.Name]), p)
+	ps.list = slices.Insert(slices.Clip(ps.list), after(ps.list, p.Name), p)
 	return nil
+}
+
+// named gives the policies of a name out of a list by name.
+func named(list []Policy, name string) []Policy {
+	from, _ := slices.BinarySearchFunc(list, name, func(p Policy, name string) int { return strings.Compare(p.Name, name) })
+	return list[from:after(list, name)]
+}
+
+// after gives the place behind the last policy of a name.
+func after(list []Policy, name string) int {
+	return sort.Search(len(list), func(i int) bool { return list[i].Name > name })
 }
 
 // Remove takes out one policy and tells whether it was there.
@@ -144,28 +153,21 @@ func (ps *Policies) Remove(namespace, hub, name string) bool {
 	hub = NormalizePath(hub)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	return ps.removeLocked(name, func(p Policy) bool { return p.Namespace == namespace && p.Hub == hub })
+	return ps.removeLocked(func(p Policy) bool { return p.Name == name && p.Namespace == namespace && p.Hub == hub })
 }
 
 // RemoveNamespace takes out all policies of a namespace.
 func (ps *Policies) RemoveNamespace(namespace string) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	for name := range ps.byName {
-		ps.removeLocked(name, func(p Policy) bool { return p.Namespace == namespace })
-	}
+	ps.removeLocked(func(p Policy) bool { return p.Namespace == namespace })
 }
 
-func (ps *Policies) removeLocked(name string, del func(Policy) bool) bool {
-	if !slices.ContainsFunc(ps.byName[name], del) {
-		return false
-	}
-	if kept := slices.DeleteFunc(slices.Clone(ps.byName[name]), del); len(kept) > 0 {
-		ps.byName[name] = kept
-	} else {
-		delete(ps.byName, name)
-	}
-	return true
+func (ps *Policies) removeLocked(del func(Policy) bool) bool {
+	kept := slices.DeleteFunc(slices.Clone(ps.list), del)
+	removed := len(kept) < len(ps.list)
+	ps.list = kept
+	return removed
 }
 
 // Authenticate checks SAS tokens, whatever kind they are called, and for KindPlain a policy's name (audience) and key (token), which give
@@ -216,12 +218,12 @@ func (ps *Policies) sas(token, audience string, now time.Time) (Grant, error) {
 // find gives the policy of that name one of whose keys is the right one; no two of a name share a key.
 func (ps *Policies) find(name string, right func(key string) bool) (Policy, error) {
 	ps.mu.RLock()
-	named := ps.byName[name]
+	candidates := named(ps.list, name)
 	ps.mu.RUnlock()
-	if len(named) == 0 {
+	if len(candidates) == 0 {
 		return Policy{}, &Error{Reason: UnknownKey, Principal: name, Text: fmt.Sprintf("there is no policy %.64q", name)}
 	}
-	for _, p := range named {
+	for _, p := range candidates {
 		if slices.ContainsFunc(p.keys(), right) {
 			return p, nil
 		}

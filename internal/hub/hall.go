@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ type Hall struct {
 	manage sync.Mutex // see the package comment; comes before mu
 
 	mu         sync.RWMutex // guards what follows and what Namespace, Hub and Link say it guards
-	namespaces map[string]*Namespace
+	namespaces []*Namespace // by name
 	linkID     uint64
 	closed     bool
 }
@@ -78,7 +79,6 @@ func New(o Options) (*Hall, error) {
 		readersMax:    cmp.Or(o.ReadersMax, readersMaxDefault),
 		partitionsMax: cmp.Or(o.PartitionsMax, partitionsMaxDefault),
 		stealDelay:    o.StealDelay,
-		namespaces:    make(map[string]*Namespace),
 	}
 	if h.store == nil {
 		return nil, errors.New("hub: Options.Store is nil")
@@ -127,29 +127,39 @@ func (h *Hall) Close() error {
 func (h *Hall) Namespace(name string) *Namespace {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.namespaces[fold(name)]
+	return h.namespaceLocked(fold(name))
+}
+
+// findLocked gives the place of a namespace, or where it would have to be. The name is folded.
+func (h *Hall) findLocked(name string) (int, bool) {
+	return slices.BinarySearchFunc(h.namespaces, name, func(n *Namespace, name string) int { return strings.Compare(n.name, name) })
+}
+
+// namespaceLocked gives the namespace of that name, folded, or nil.
+func (h *Hall) namespaceLocked(name string) *Namespace {
+	if i, there := h.findLocked(name); there {
+		return h.namespaces[i]
+	}
+	return nil
+}
+
+// addLocked makes a namespace known. There is none of its name.
+func (h *Hall) addLocked(n *Namespace) {
+	i, _ := h.findLocked(n.name)
+	h.namespaces = slices.Insert(h.namespaces, i, n)
 }
 
 // Namespaces lists all namespaces by name.
 func (h *Hall) Namespaces() []*Namespace {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.namespacesLocked()
-}
-
-func (h *Hall) namespacesLocked() []*Namespace {
-	list := make([]*Namespace, 0, len(h.namespaces))
-	for _, n := range h.namespaces {
-		list = append(list, n)
-	}
-	slices.SortFunc(list, func(a, b *Namespace) int { return cmp.Compare(a.name, b.name) })
-	return list
+	return slices.Clone(h.namespaces)
 }
 
 func (h *Hall) hubsLocked() []*Hub {
 	var list []*Hub
-	for _, n := range h.namespacesLocked() {
-		list = append(list, n.hubsLocked()...)
+	for _, n := range h.namespaces {
+		list = append(list, n.hubs...)
 	}
 	return list
 }
@@ -163,7 +173,7 @@ func (h *Hall) CreateNamespace(name string) (*Namespace, error) {
 	defer h.manage.Unlock()
 	n := h.newNamespace(name)
 	h.mu.RLock()
-	_, taken := h.namespaces[n.name]
+	_, taken := h.findLocked(n.name)
 	closed := h.closed
 	h.mu.RUnlock()
 	if closed {
@@ -176,7 +186,7 @@ func (h *Hall) CreateNamespace(name string) (*Namespace, error) {
 		return nil, err
 	}
 	h.mu.Lock()
-	h.namespaces[n.name] = n
+	h.addLocked(n)
 	h.mu.Unlock()
 	return n, nil
 }
@@ -211,7 +221,7 @@ func (h *Hall) dropNamespace(name string) (dropped []*Hub, cuts []pendingCut, er
 		return dropped, cuts, err
 	}
 	h.mu.Lock()
-	delete(h.namespaces, n.name)
+	h.namespaces = slices.DeleteFunc(h.namespaces, func(other *Namespace) bool { return other == n })
 	n.gone = true
 	h.mu.Unlock()
 	return dropped, cuts, nil

@@ -218,7 +218,7 @@ func (b *Hub) drop(cuts []pendingCut, why *Error) ([]pendingCut, error) {
 	b.trim.stop()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(b.namespace.hubs, b.id.Name)
+	b.namespace.hubs = slices.DeleteFunc(b.namespace.hubs, func(other *Hub) bool { return other == b })
 	b.gone = true
 	return b.cutAllLocked(cuts, why), nil
 }

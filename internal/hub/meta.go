@@ -84,10 +84,10 @@ func (h *Hall) restoreKey(key string) error {
 		return errors.New("it names no namespace and no hub")
 	}
 	nsName := names[0]
-	n := h.namespaces[nsName]
+	n := h.namespaceLocked(nsName) // nobody else has h yet
 	if n == nil {
 		n = h.newNamespace(nsName)
-		h.namespaces[nsName] = n
+		h.addLocked(n)
 	}
 	if len(names) == 1 {
 		return nil
@@ -108,7 +108,7 @@ func (h *Hall) restoreKey(key string) error {
 	if err != nil {
 		return err
 	}
-	n.hubs[hubName] = b
+	n.addLocked(b)
 	return nil
 }
 

@@ -1,10 +1,10 @@
 package hub
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/eventlog"
@@ -16,8 +16,8 @@ type Namespace struct {
 	name string // folded
 
 	// Guarded by hall.mu.
-	hubs map[string]*Hub // by folded name
-	gone bool            // deleted
+	hubs []*Hub // by id.Name
+	gone bool   // deleted
 }
 
 // Spec describes a new hub.
@@ -31,7 +31,7 @@ type Spec struct {
 }
 
 func (h *Hall) newNamespace(name string) *Namespace {
-	return &Namespace{hall: h, name: fold(name), hubs: make(map[string]*Hub)}
+	return &Namespace{hall: h, name: fold(name)}
 }
 
 // Name is in lower case.
@@ -40,7 +40,7 @@ func (n *Namespace) Name() string { return n.name }
 // Hub finds a hub by its name in any case. Kind: NotFound, with a Hint about what there is.
 func (n *Namespace) Hub(name string) (*Hub, error) {
 	n.hall.mu.RLock()
-	b := n.hubs[fold(name)]
+	b := n.hubLocked(fold(name))
 	n.hall.mu.RUnlock()
 	if b != nil {
 		return b, nil
@@ -62,16 +62,26 @@ func (n *Namespace) errNotFound(hub string) *Error {
 func (n *Namespace) Hubs() []*Hub {
 	n.hall.mu.RLock()
 	defer n.hall.mu.RUnlock()
-	return n.hubsLocked()
+	return slices.Clone(n.hubs)
 }
 
-func (n *Namespace) hubsLocked() []*Hub {
-	list := make([]*Hub, 0, len(n.hubs))
-	for _, b := range n.hubs {
-		list = append(list, b)
+// findLocked gives the place of a hub, or where it would have to be. The name is folded.
+func (n *Namespace) findLocked(name string) (int, bool) {
+	return slices.BinarySearchFunc(n.hubs, name, func(b *Hub, name string) int { return strings.Compare(b.id.Name, name) })
+}
+
+// hubLocked gives the hub of that name, folded, or nil.
+func (n *Namespace) hubLocked(name string) *Hub {
+	if i, there := n.findLocked(name); there {
+		return n.hubs[i]
 	}
-	slices.SortFunc(list, func(a, b *Hub) int { return cmp.Compare(a.id.Name, b.id.Name) })
-	return list
+	return nil
+}
+
+// addLocked makes a hub known. There is none of its name.
+func (n *Namespace) addLocked(b *Hub) {
+	i, _ := n.findLocked(b.id.Name)
+	n.hubs = slices.Insert(n.hubs, i, b)
 }
 
 // CreateHub makes a hub and opens its logs. Kinds: Invalid, Exists, NotFound (the namespace is gone), Closed, and those of the store.
@@ -104,7 +114,7 @@ func (n *Namespace) CreateHub(s Spec) (*Hub, error) {
 		return nil, storeError(err, "'%s' could not be created", s.Name)
 	}
 	n.hall.mu.Lock()
-	n.hubs[b.id.Name] = b
+	n.addLocked(b)
 	n.hall.mu.Unlock()
 	return b, nil
 }
@@ -118,7 +128,7 @@ func (n *Namespace) vacant(name string) error {
 		return errClosed()
 	case n.gone:
 		return errorf(NotFound, "The namespace '%s' could not be found.", n.name)
-	case n.hubs[fold(name)] != nil:
+	case n.hubLocked(fold(name)) != nil:
 		return errorf(Exists, "The messaging entity '%s:eventhub:%s' already exists.", n.name, fold(name))
 	}
 	return nil

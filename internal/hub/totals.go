@@ -68,11 +68,11 @@ func (h *Hall) Evicted(id eventlog.HubID, partition int, first, records int64) {
 func (h *Hall) find(id eventlog.HubID, partition int) *Partition {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	n := h.namespaces[id.Namespace]
+	n := h.namespaceLocked(id.Namespace)
 	if n == nil {
 		return nil
 	}
-	b := n.hubs[id.Name]
+	b := n.hubLocked(id.Name)
 	if b == nil || b.id != id || partition < 0 || partition >= len(b.partitions) {
 		return nil
 	}

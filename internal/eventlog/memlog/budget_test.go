@@ -95,7 +95,7 @@ func TestChunksGrowWithUse(t *testing.T) {
 	if got := len(l.tail().buf); got != chunkBytesMin {
 		t.Errorf("the first chunk after trimming all has %d bytes, want %d", got, chunkBytesMin)
 	}
-	wantAccounts(t, l.store.mem, l)
+	wantAccounts(t, l.hub.store.mem, l)
 }
 
 func TestTrimGivesMemoryBack(t *testing.T) {
@@ -109,12 +109,12 @@ func TestTrimGivesMemoryBack(t *testing.T) {
 	if got := l.State().Bytes; got > full*6/10 {
 		t.Errorf("%d of %d bytes after half was trimmed", got, full)
 	}
-	wantAccounts(t, l.store.mem, l)
+	wantAccounts(t, l.hub.store.mem, l)
 	l.Trim(100)
 	if got := l.State().Bytes; got != 0 {
 		t.Errorf("%d bytes after all was trimmed", got)
 	}
-	wantAccounts(t, l.store.mem, l)
+	wantAccounts(t, l.hub.store.mem, l)
 }
 
 func TestQuietPartitionSurvivesFlood(t *testing.T) {
@@ -176,7 +176,7 @@ func TestOldestFirst(t *testing.T) {
 				t.Errorf("log %d lost an event of turn %d, while log %d could lose one of %d", p, newest, l.partition, other)
 			}
 		}
-		if s := all[0].store; s.mem.used > s.mem.bytesMax {
+		if s := all[0].hub.store; s.mem.used > s.mem.bytesMax {
 			t.Errorf("%d bytes in use", s.mem.used)
 		}
 	}

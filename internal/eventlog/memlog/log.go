@@ -18,8 +18,7 @@ var errExhausted = errors.New("memlog: the partition has used up its sequence nu
 // Kept records and chunks go together: there is a chunk if and only if a record is kept, the first kept record is in the first chunk,
 // and the last in the last.
 type log struct {
-	store     *Store
-	hub       eventlog.HubID
+	hub       *hubLogs
 	partition int
 	clock     clock.Clock
 
@@ -34,9 +33,9 @@ type log struct {
 	calls calls
 }
 
-func newLog(s *Store, hub eventlog.HubID, partition int, first eventlog.Position, c clock.Clock) *log {
+func newLog(hub *hubLogs, partition int, first eventlog.Position, c clock.Clock) *log {
 	return &log{
-		store: s, hub: hub, partition: partition, clock: c,
+		hub: hub, partition: partition, clock: c,
 		first: first.Seq,
 		next:  eventlog.Position{Seq: first.Seq, Offset: first.Offset},
 		last:  eventlog.Position{Seq: first.Seq - 1, Offset: eventlog.OffsetNone},
@@ -89,18 +88,18 @@ func (l *log) reserveLocked(records []eventlog.Record, s size) (reserved int64, 
 		if more <= 0 {
 			return reserved, nil
 		}
-		if l.store.mem.tryReserve(more) {
+		if l.hub.store.mem.tryReserve(more) {
 			return reserved + more, nil
 		}
 		l.mu.Unlock()
-		err = l.store.mem.reserve(more)
+		err = l.hub.store.mem.reserve(more)
 		l.mu.Lock()
 		if err != nil {
 			break
 		}
 		reserved += more
 	}
-	l.store.mem.unreserve(reserved)
+	l.hub.store.mem.unreserve(reserved)
 	return 0, err
 }
 
@@ -128,7 +127,7 @@ func (l *log) newChunksCost(records []eventlog.Record, left int) int64 {
 	for i := range records {
 		need := records[i].Size() + entryBytes
 		if need > room {
-			room = l.store.mem.chunkBytes(need, left, held)
+			room = l.hub.store.mem.chunkBytes(need, left, held)
 			held += cost(room)
 		}
 		room -= need
@@ -139,7 +138,7 @@ func (l *log) newChunksCost(records []eventlog.Record, left int) int64 {
 
 // writeLocked cannot fail: the chunks it takes are reserved.
 func (l *log) writeLocked(b *eventlog.Batch, timeMs int64, left int, reserved int64) {
-	mem := l.store.mem
+	mem := l.hub.store.mem
 	stamp := mem.stamp.Add(1)
 	pos := eventlog.Position{Seq: l.next.Seq, Offset: l.next.Offset, TimeMs: timeMs}
 	b.First = pos
@@ -290,7 +289,7 @@ func (l *log) evict(head *chunk, age int64) {
 		return
 	}
 	if head.newest != age {
-		l.store.mem.refresh(head)
+		l.hub.store.mem.refresh(head)
 		l.mu.Unlock()
 		return
 	}
@@ -298,8 +297,8 @@ func (l *log) evict(head *chunk, age int64) {
 	l.dropHeadLocked()
 	records := l.first - first
 	l.mu.Unlock()
-	if l.store.onEvict != nil {
-		l.store.onEvict(l.hub, l.partition, first, records)
+	if l.hub.store.onEvict != nil {
+		l.hub.store.onEvict(l.hub.id, l.partition, first, records)
 	}
 }
 
@@ -312,7 +311,7 @@ func (l *log) dropHeadLocked() {
 	}
 	l.first = c.endSeq()
 	l.bytes -= c.cost()
-	l.store.mem.dropHead(c, next)
+	l.hub.store.mem.dropHead(c, next)
 }
 
 // Close gives the memory back at once. Only then it waits, for callbacks that run on another goroutine; a call from inside a callback

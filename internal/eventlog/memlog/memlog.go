@@ -50,23 +50,28 @@ type Options struct {
 // Store is an eventlog.Store.
 type Store struct {
 	mem     *memory
-	meta    *kv
+	meta    kv
 	clock   clock.Clock
 	onEvict func(eventlog.HubID, int, int64, int64)
 
 	mu     sync.Mutex // guards hubs and closed
-	hubs   map[eventlog.HubID]map[int]*log
+	hubs   []*hubLogs // by id
 	closed bool
+}
+
+// hubLogs are the logs of one hub.
+type hubLogs struct {
+	store *Store
+	id    eventlog.HubID
+	logs  []*log // by partition; guarded by store.mu
 }
 
 // New gives an empty store. It takes no memory yet.
 func New(o Options) *Store {
 	return &Store{
 		mem:     newMemory(cmp.Or(o.BytesMax, 1<<30)),
-		meta:    &kv{values: map[string]value{}},
 		clock:   clockOr(o.Clock, clock.System),
 		onEvict: o.OnEvict,
-		hubs:    map[eventlog.HubID]map[int]*log{},
 	}
 }
 
@@ -90,17 +95,23 @@ func (s *Store) Open(hub eventlog.HubID, partition int, o eventlog.Options) (eve
 	if s.closed {
 		return nil, eventlog.ErrClosed
 	}
-	logs := s.hubs[hub]
-	if logs == nil {
-		logs = map[int]*log{}
-		s.hubs[hub] = logs
+	i, there := s.find(hub)
+	if !there {
+		s.hubs = slices.Insert(s.hubs, i, &hubLogs{store: s, id: hub, logs: make([]*log, 0, 4)})
 	}
-	l := logs[partition]
-	if l == nil {
-		l = newLog(s, hub, partition, o.First, clockOr(o.Clock, s.clock))
-		logs[partition] = l
+	h := s.hubs[i]
+	at, there := slices.BinarySearchFunc(h.logs, partition, func(l *log, partition int) int { return cmp.Compare(l.partition, partition) })
+	if !there {
+		h.logs = slices.Insert(h.logs, at, newLog(h, partition, o.First, clockOr(o.Clock, s.clock)))
 	}
-	return l, nil
+	return h.logs[at], nil
+}
+
+// find gives the place of a hub, or where it would have to be. The caller holds mu.
+func (s *Store) find(id eventlog.HubID) (int, bool) {
+	return slices.BinarySearchFunc(s.hubs, id, func(h *hubLogs, id eventlog.HubID) int {
+		return cmp.Or(cmp.Compare(h.id.Namespace, id.Namespace), cmp.Compare(h.id.Name, id.Name), cmp.Compare(h.id.Incarnation, id.Incarnation))
+	})
 }
 
 // Delete closes and forgets all logs of the hub. It is no error if there are none.
@@ -110,10 +121,15 @@ func (s *Store) Delete(hub eventlog.HubID) error {
 		s.mu.Unlock()
 		return eventlog.ErrClosed
 	}
-	logs := s.hubs[hub]
-	delete(s.hubs, hub)
+	i, there := s.find(hub)
+	if !there {
+		s.mu.Unlock()
+		return nil
+	}
+	h := s.hubs[i]
+	s.hubs = slices.Delete(s.hubs, i, i+1)
 	s.mu.Unlock()
-	closeLogs(logs)
+	h.close()
 	return nil
 }
 
@@ -124,18 +140,15 @@ func (s *Store) List() ([]eventlog.HubID, error) {
 	if s.closed {
 		return nil, eventlog.ErrClosed
 	}
-	hubs := make([]eventlog.HubID, 0, len(s.hubs))
-	for hub := range s.hubs {
-		hubs = append(hubs, hub)
+	ids := make([]eventlog.HubID, len(s.hubs))
+	for i, h := range s.hubs {
+		ids[i] = h.id
 	}
-	slices.SortFunc(hubs, func(a, b eventlog.HubID) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Incarnation, b.Incarnation))
-	})
-	return hubs, nil
+	return ids, nil
 }
 
 // Meta gives the store's small state. It is not part of the budget, and says ErrClosed once the store is closed.
-func (s *Store) Meta() eventlog.KV { return s.meta }
+func (s *Store) Meta() eventlog.KV { return &s.meta }
 
 // Close closes every log and forgets everything.
 func (s *Store) Close() error {
@@ -144,15 +157,16 @@ func (s *Store) Close() error {
 	hubs := s.hubs
 	s.hubs = nil
 	s.mu.Unlock()
-	for _, logs := range hubs {
-		closeLogs(logs)
+	for _, h := range hubs {
+		h.close()
 	}
 	s.meta.close()
 	return nil
 }
 
-func closeLogs(logs map[int]*log) {
-	for _, l := range logs {
+// close closes the logs of a hub that the store has forgotten.
+func (h *hubLogs) close() {
+	for _, l := range h.logs {
 		l.Close() // never fails
 	}
 }
