@@ -59,7 +59,7 @@ type Broker struct {
 	engine *engine.Engine
 	store  *logStore // nil: the engine's own
 	space  *kit.Space
-	visits *visits
+	visits visits
 	traced sync.Once
 	turn   chan struct{} // capacity 1: whoever is in synctest.Wait, which takes one at a time
 	mirror *mirror       // nil, unless the broker holds what is read from another one
@@ -98,7 +98,7 @@ func New(opts ...Option) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{seed: o.seed, grace: wait, wait: wait, bubble: bubble(), visits: &visits{}, mirror: o.mirror}
+	b := &Broker{seed: o.seed, grace: wait, wait: wait, bubble: bubble(), mirror: o.mirror}
 	if b.bubble != "" {
 		b.turn = make(chan struct{}, 1)
 		b.wait = max(wait, bubbleWait)
@@ -341,7 +341,7 @@ func (b *Broker) listen() (addr string, err error) {
 	}
 	b.addr = ln.Addr().String()
 	b.trace()
-	go b.engine.Serve(&listener{Listener: ln, visits: b.visits}) // ends with the engine, which closes the listener
+	go b.engine.Serve(&listener{Listener: ln, visits: &b.visits}) // ends with the engine, which closes the listener
 	return b.addr, nil
 }
 
@@ -365,7 +365,7 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, overError{}
 	}
 	b.trace()
-	client, server := newPipe(b.visits.changed.ring)
+	client, server := engine.Pipe()
 	b.engine.ServeConn(b.visits.dialed(server))
 	return client, nil
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -308,4 +309,27 @@ func TestManyAtOnce(t *testing.T) {
 	if own, other := brokers[0].DialString("orders"), brokers[1].DialString("orders"); own == other {
 		t.Error("two brokers have one key")
 	}
+}
+
+// TestOrderOfAll: in a bubble all events have the same time, and are still listed as the client's sends were acknowledged.
+func TestOrderOfAll(t *testing.T) {
+	t.Parallel()
+	evhubtest.Bubble(t, func(t *testing.T, b *evhubtest.Broker) {
+		rec, producer := b.Record(t, "orders"), azclient.Producer(t, b, "orders")
+		var want, got []string
+		for i, partition := range []string{"3", "0", "2", "0", "1", "3"} {
+			batch, err := producer.NewEventDataBatch(t.Context(), &azeventhubs.EventDataBatchOptions{PartitionID: &partition})
+			must(t, err)
+			body := fmt.Sprint(i)
+			must(t, batch.AddEventData(&azeventhubs.EventData{Body: []byte(body)}, nil))
+			must(t, producer.SendEventDataBatch(t.Context(), batch, nil))
+			want = append(want, body)
+		}
+		for _, e := range rec.All() {
+			got = append(got, string(e.Body))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("events are listed as %v, were sent as %v", got, want)
+		}
+	}, evhubtest.Hub("orders", 4))
 }

@@ -72,5 +72,5 @@ func (b *Broker) fence(ctx context.Context) error {
 		synctest.Wait()
 		<-b.turn
 	}
-	return b.visits.fence(ctx)
+	return b.engine.Fence(ctx)
 }

@@ -5,7 +5,7 @@
 //		b := evhubtest.Start(t, evhubtest.Hub("orders", 4))
 //		rec := b.Record(t, "orders")
 //		notify(b.ConnectionString("orders"), order{ID: "7", State: "paid"}) // your code, with the SDK it always uses
-//		rec.WantExactly(t, 1, evhubtest.Subset(order{ID: "7"}))
+//		rec.WantExactly(t, 1, evhubtest.Subset(map[string]any{"ID": "7"}))
 //	}
 //
 // What a test needs of it, and what keeps that true:

@@ -33,12 +33,14 @@ type Event = kit.Event
 //		Partition string
 //		Group     string // readers only
 //		Client    string // container id
+//		Agent     string // what the client calls its software
 //		Link      string // name of the receiver, if it gave one
 //		Records   int    // events sent or delivered
 //		Fault     string // id of the fault that answered, "f1"
 //		Did       string // what it did
 //		Refused   string // what the peer was told
-//		Kind      string // of the refusal
+//		Kind      string // of the refusal, "busy" say
+//		Condition string // the same in AMQP, if it has a word for it
 //	}
 //
 //	func (e *Entry) String() string // one line

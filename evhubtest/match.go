@@ -5,7 +5,7 @@ import "github.com/evhub-dev/evhub/internal/kit"
 // Match is one thing to hold for an event. The functions below make most of them; a test may make its own:
 //
 //	type Match struct {
-//		Name string                  // for messages
+//		Name string                  // for messages: what is looked at, and what is wanted there
 //		Diff func(Event) []FieldDiff // nil: the event matches. The more differences, the farther it is from what is wanted.
 //	}
 //
@@ -30,7 +30,8 @@ type Miss = kit.Miss
 func Body(v any) Match { return kit.Body(v) }
 
 // Subset wants a JSON body that has at least what the JSON of v has: objects may have further members, at any depth; arrays have as many
-// elements as in v, each with at least what that one has.
+// elements as in v, each with at least what that one has. Of a struct all fields are wanted, zero ones too unless they have omitempty: to leave
+// some out give a map.
 func Subset(v any) Match { return kit.Subset(v) }
 
 // Path wants the value at a path of a JSON body to equal the JSON of v. Paths look like State, lines[0].sku, lines[-1] or ["odd.name"].

@@ -51,7 +51,7 @@ func newRecorder(b *Broker, hub string, from kit.Mark) *Recorder {
 	return &Recorder{b: b, hub: hub, from: from, next: from}
 }
 
-// Want waits for n events that match, and gives n of them as they were stored.
+// Want waits for n events that match, and gives n of them in the order of All.
 func (r *Recorder) Want(t testing.TB, n int, m ...Match) []Event {
 	t.Helper()
 	return r.expect(t, kit.Request{Expect: []kit.Expectation{kit.AtLeast(n, m...)}})
@@ -122,8 +122,7 @@ func (r *Recorder) duplicates(key func(Event) string) string {
 	return s.String()
 }
 
-// Next waits for the next event since the mark, or since the last Next: of those that are there the one that was stored first by its time,
-// then by its partition.
+// Next waits for the next event since the mark, or since the last Next: of those that are there the first in the order of All.
 func (r *Recorder) Next(t testing.TB) Event {
 	t.Helper()
 	ctx, cancel := r.b.within()
@@ -157,7 +156,9 @@ func (r *Recorder) take() (e Event, ok bool, err error) {
 	return events[0], true, nil
 }
 
-// All gives what is there since the mark, without waiting: by the time it was stored, then by partition.
+// All gives what is there since the mark, without waiting, by the time it was stored. Of events of the same millisecond in two partitions,
+// one that was acknowledged before the other was sent comes first. That is what this broker saw: a hub promises the order of each
+// partition only, and so does WantInOrder.
 func (r *Recorder) All() []Event {
 	if r.b.t != nil {
 		r.b.t.Helper()

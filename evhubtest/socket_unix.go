@@ -13,27 +13,24 @@ import (
 // socket is an accepted connection. It reads by itself, so that what was read and what the kernel still holds can be told at one moment.
 type socket struct {
 	*net.TCPConn
-	raw    syscall.RawConn // nil: the connection was over before it began
-	looked func()
+	raw syscall.RawConn // nil: the connection was over before it began
 
-	mu     sync.Mutex // guards what follows; held across calls of the kernel, none of which waits
-	taken  int64      // bytes read so far
-	before int64      // of these, what had been read when the last Read began
+	mu    sync.Mutex // guards taken; held across calls of the kernel, none of which waits
+	taken int64      // bytes read so far
 }
 
-func newSocket(nc *net.TCPConn, looked func()) *socket {
+func newSocket(nc *net.TCPConn) *socket {
 	raw, err := nc.SyscallConn()
 	if err != nil {
-		return &socket{TCPConn: nc, looked: looked}
+		return &socket{TCPConn: nc}
 	}
-	return &socket{TCPConn: nc, raw: raw, looked: looked}
+	return &socket{TCPConn: nc, raw: raw}
 }
 
 func (s *socket) Read(p []byte) (n int, err error) {
 	if s.raw == nil {
 		return 0, net.ErrClosed
 	}
-	s.begin()
 	waited := s.raw.Read(func(fd uintptr) (ready bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -52,13 +49,6 @@ func (s *socket) Read(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return n, nil
-}
-
-func (s *socket) begin() {
-	s.mu.Lock()
-	s.before = s.taken
-	s.mu.Unlock()
-	s.looked()
 }
 
 func uninterrupted(call func() (int, error)) (n int, err error) {
@@ -84,10 +74,4 @@ func (s *socket) Received() int64 {
 		})
 	}
 	return s.taken + int64(max(waiting, 0))
-}
-
-func (s *socket) seen() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.before
 }

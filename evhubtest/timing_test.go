@@ -143,7 +143,7 @@ func BenchmarkWake(b *testing.B) {
 
 // TestIdleIsSmall guards what a broker costs that nobody uses. The limits are wider than what is measured, since other tests run beside.
 func TestIdleIsSmall(t *testing.T) {
-	const bytesMax, allocsMax = 8 << 10, 100
+	const bytesMax, allocsMax = 5 << 10, 65
 	bytesHeld, allocs := idle(t, 200)
 	if bytesHeld > bytesMax || allocs > allocsMax {
 		t.Errorf("an idle broker holds %.0f bytes and took %.0f allocations, want %d and %d at most", bytesHeld, allocs, bytesMax, allocsMax)

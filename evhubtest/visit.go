@@ -11,19 +11,20 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/engine"
 )
 
 // visits are the connections that are open, as the broker's side has them. It is safe for concurrent use.
 type visits struct {
-	changed bell // a visit has gone, or its reader begins to read again
+	changed bell // a visit has gone
 
 	mu    sync.Mutex // guards what follows
 	open  map[*visit]struct{}
 	count uint64
 }
 
-// visit is the broker's side of one connection. It counts what has come in and what of that the broker has looked at: all that was read
-// before, whenever it reads again.
+// visit is the broker's side of one connection.
 type visit struct {
 	conn
 	visits *visits
@@ -32,12 +33,11 @@ type visit struct {
 	gone   sync.Once
 }
 
-// conn is a connection that knows how far its reader is.
+// conn is what the engine uses of a connection, and asks for with Fence.
 type conn interface {
 	net.Conn
 	CloseWrite() error
 	Received() int64 // bytes that have come in so far, read or not
-	seen() int64     // of these the reader has looked at
 }
 
 func (vs *visits) add(c conn, dialed []uintptr) *visit {
@@ -54,7 +54,7 @@ func (vs *visits) add(c conn, dialed []uintptr) *visit {
 }
 
 // dialed adds a connection in memory, and remembers who asked for it.
-func (vs *visits) dialed(server *pipeEnd) *visit {
+func (vs *visits) dialed(server *engine.PipeEnd) *visit {
 	var stack [32]uintptr
 	n := runtime.Callers(3, stack[:]) // the caller of Dial
 	return vs.add(server, slices.Clone(stack[:n]))
@@ -85,13 +85,6 @@ func (vs *visits) list() []*visit {
 	return list
 }
 
-func (vs *visits) isOpen(v *visit) bool {
-	vs.mu.Lock()
-	defer vs.mu.Unlock()
-	_, open := vs.open[v]
-	return open
-}
-
 // untilEmpty waits until all have gone, and gives those that have not.
 func (vs *visits) untilEmpty(most time.Duration) []*visit {
 	left := vs.list()
@@ -105,22 +98,6 @@ func (vs *visits) untilEmpty(most time.Duration) []*visit {
 		return len(left) == 0
 	})
 	return left
-}
-
-// fence waits until all bytes are looked at that had come in when it was called.
-func (vs *visits) fence(ctx context.Context) error {
-	upTo := make(map[*visit]int64)
-	for _, v := range vs.list() {
-		upTo[v] = v.Received()
-	}
-	return vs.changed.until(ctx, func() bool {
-		for v, n := range upTo {
-			if v.seen() >= n || !vs.isOpen(v) {
-				delete(upTo, v)
-			}
-		}
-		return len(upTo) == 0
-	})
 }
 
 // String names the connection in a sentence.
@@ -162,5 +139,5 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.visits.add(newSocket(nc.(*net.TCPConn), l.visits.changed.ring), nil), nil
+	return l.visits.add(newSocket(nc.(*net.TCPConn)), nil), nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +82,7 @@ func (v *visit) list(request *kit.ExpectRequest) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(result.Events, func(a, b kit.Event) int { return a.EnqueuedAt.Compare(b.EnqueuedAt) })
+	r.Sort(result.Events)
 	result.Mark = r.Mark()
 	return v.result(result), nil
 }
@@ -100,6 +99,9 @@ func matches(e kit.Event, where []kit.Match) bool {
 // result keeps the mark behind the last event that was looked at, so that the next call can go on from there.
 func (v *visit) result(r *kit.Result) *answer {
 	r.Mark = v.space.KeepMark(r.Mark)
+	if !wantsText(v.r) { // a line for each event would hold up who waits for JSON
+		return &answer{body: r}
+	}
 	lines := []string{fmt.Sprintf("ok: %d event(s) of %d seen, up to %s", len(r.Events), r.Seen, r.Mark.Name)}
 	for _, e := range r.Events {
 		lines = append(lines, fmt.Sprintf("  %s/%d %.160q", e.Partition, e.SequenceNumber, e.Body))

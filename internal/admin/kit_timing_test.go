@@ -10,57 +10,89 @@ import (
 	"github.com/evhub-dev/evhub/internal/kit"
 )
 
-// BenchmarkWake is the time from an event's being stored to the answer of a request that has waited for it, over loopback. "bare" is the
-// same with a handler that waits at a channel: what the machine and net/http take.
+// BenchmarkWake is the time from an event's being stored to the answer of a request that has waited for it, over loopback: of events and of
+// expect, and of bare, a handler that waits at a channel, which is what the machine and net/http take. They take turns, so that what else the
+// machine does meets all of them.
 func BenchmarkWake(b *testing.B) {
-	b.Run("kit", func(b *testing.B) {
-		s := startBroker(b).space(1)
-		space, err := s.admin.o.Kit.Space(s.Space)
+	s := startBroker(b).space(4)
+	space, err := s.admin.o.Kit.Space(s.Space)
+	s.must(err)
+	waiting := func() bool { return len(s.admin.waiters) > 0 }
+	publish := func() {
+		_, err := space.Publish(b.Context(), "orders", kit.Event{Body: []byte("wake up")})
 		s.must(err)
-		mark := s.Mark
-		measure(b, func() error {
-			var next struct{ Mark string }
-			err := s.call("GET", s.path+"/hubs/orders/events?timeout=60s&since="+mark, "", &next)
-			mark = next.Mark
-			return err
-		}, func() {
-			_, err := space.Publish(b.Context(), "orders", kit.Event{Body: []byte("wake up")})
-			s.must(err)
-		})
-	})
-	b.Run("bare", func(b *testing.B) {
-		wake := make(chan struct{})
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			<-wake
-			w.Write([]byte("{}"))
-		}))
-		defer server.Close()
-		s := &brokerOf{t: b, base: server.URL}
-		measure(b, func() error { return s.call("GET", "", "", nil) }, func() { wake <- struct{}{} })
-	})
+	}
+	handler := newBareHandler()
+	bare := httptest.NewServer(handler)
+	defer bare.Close()
+
+	mark, path := s.Mark, s.path+"/hubs/orders/"
+	wakes := []*wakeup{
+		{name: "events", waiting: waiting, wake: publish, wait: func() error {
+			return s.call("GET", path+"events?timeout=60s&since="+mark, "", nil)
+		}},
+		{name: "expect", waiting: waiting, wake: publish, wait: func() error {
+			return s.call("POST", path+"expect", `{"timeout":"60s","since":"`+mark+`","expect":[{"where":{"body":"wake up"}}]}`, nil)
+		}},
+		{name: "bare", waiting: func() bool { return len(handler.waiting) > 0 }, wake: func() { handler.wake <- struct{}{} }, wait: func() error {
+			return (&brokerOf{t: b, base: bare.URL}).call("GET", "", "", nil)
+		}},
+	}
+	for b.Loop() {
+		for _, w := range wakes {
+			s.must(s.call("POST", s.path+"/marks", "", s)) // into s.Mark
+			mark = s.Mark
+			w.round(b)
+		}
+	}
+	for _, w := range wakes {
+		slices.Sort(w.took)
+		b.ReportMetric(float64(w.took[len(w.took)/2].Microseconds()), w.name+"-p50-µs")
+		b.ReportMetric(float64(w.took[len(w.took)*99/100].Microseconds()), w.name+"-p99-µs")
+	}
 }
 
-// measure reports how long after wake the call of wait returns.
-func measure(b *testing.B, wait func() error, wake func()) {
+// bareHandler answers once it is woken.
+type bareHandler struct{ waiting, wake chan struct{} }
+
+func newBareHandler() *bareHandler {
+	return &bareHandler{waiting: make(chan struct{}, 1), wake: make(chan struct{})}
+}
+
+func (h *bareHandler) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h.waiting <- struct{}{}
+	<-h.wake
+	<-h.waiting
+	w.Write([]byte("{}"))
+}
+
+// wakeup is one way to wait and to be woken.
+type wakeup struct {
+	name    string
+	wait    func() error
+	waiting func() bool // the request has come, and is about to wait
+	wake    func()
+	took    []time.Duration
+}
+
+func (w *wakeup) round(b *testing.B) {
 	type end struct {
 		at  time.Time
 		err error
 	}
 	ended := make(chan end, 1)
-	var took []time.Duration
-	for b.Loop() {
-		go func() {
-			err := wait()
-			ended <- end{time.Now(), err}
-		}()
-		time.Sleep(300 * time.Microsecond) // the request is under way; if it comes late its way is measured as well
-		wake()
-		woken := time.Now()
-		got := <-ended
-		must(b, got.err)
-		took = append(took, got.at.Sub(woken))
+	go func() {
+		err := w.wait()
+		ended <- end{time.Now(), err}
+	}()
+	const rest = 200 * time.Microsecond
+	for !w.waiting() {
+		time.Sleep(rest)
 	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	time.Sleep(rest) // it waits, and all else has come to rest
+	w.wake()
+	woken := time.Now()
+	got := <-ended
+	must(b, got.err)
+	w.took = append(w.took, got.at.Sub(woken))
 }

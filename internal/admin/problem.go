@@ -124,13 +124,22 @@ func unmetWith(detail, text string, more map[string]any) *problem {
 
 // object is a value that becomes a JSON object and can always be encoded. What goes to people who read JSON keeps its < and &.
 func object(v any) json.RawMessage {
+	if m, ok := v.(json.Marshaler); ok { // the Encoder would go over what it gives once more
+		b, err := m.MarshalJSON()
+		mustEncode(err)
+		return append(b, '\n')
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	mustEncode(e.Encode(v))
+	return b.Bytes()
+}
+
+func mustEncode(err error) {
+	if err != nil {
 		panic("BUG: an answer cannot be encoded: " + err.Error())
 	}
-	return b.Bytes()
 }
 
 // body is the problem in JSON.

@@ -26,7 +26,7 @@ func bubble(t *testing.T, f func(*testing.T, *broker)) {
 
 // dial is the SDK's hook for connections of one's own.
 func (b *broker) dial(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error) {
-	client, server := pipe()
+	client, server := Pipe()
 	b.keep(server)
 	b.e.ServeConn(server)
 	return client, nil

@@ -49,6 +49,9 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler) // one for all rooms
+	}
 	e := &Engine{Policies: policies}
 	store := o.Store
 	if store == nil {

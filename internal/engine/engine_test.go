@@ -170,7 +170,7 @@ func TestFence(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t, Options{})
 	ctx := withPatience(t)
-	client, server := pipe()
+	client, server := Pipe()
 	b.e.ServeConn(server)
 	conn, err := amqp.NewConn(ctx, client, &amqp.ConnOptions{SASLType: amqp.SASLTypePlain("root", rootKey)})
 	b.must(err)
@@ -212,7 +212,7 @@ func TestShutdown(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newBroker(t, Options{})
-			client, server := pipe()
+			client, server := Pipe()
 			defer client.Close()
 			b.e.ServeConn(server)
 			synctest.Wait()
@@ -224,7 +224,7 @@ func TestShutdown(t *testing.T) {
 			if s := b.e.Connections(); s.Open != 0 || s.Accepted != 1 {
 				t.Errorf("connections: %+v", s)
 			}
-			late, server := pipe()
+			late, server := Pipe()
 			b.e.ServeConn(server)
 			if _, err := late.Read(make([]byte, 1)); err == nil {
 				t.Error("a connection is served after shutdown")

@@ -38,7 +38,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	for _, size := range []int{100, 10_000} {
 		b.Run(fmt.Sprint("go-amqp/", size), func(b *testing.B) {
 			k := newBroker(b, Options{})
-			client, server := pipe()
+			client, server := Pipe()
 			k.e.ServeConn(server)
 			ctx := context.Background()
 			conn, err := amqp.NewConn(ctx, client, &amqp.ConnOptions{SASLType: amqp.SASLTypePlain("root", rootKey)})

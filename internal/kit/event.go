@@ -73,7 +73,9 @@ type eventJSON struct {
 }
 
 // MarshalJSON shows the event with its body as "body" if that is JSON, as "text" if it is other text, as "base64" otherwise.
-func (e Event) MarshalJSON() ([]byte, error) {
+func (e Event) MarshalJSON() ([]byte, error) { return encodeJSON(e.forJSON()) }
+
+func (e *Event) forJSON() eventJSON {
 	v := eventJSON{
 		Partition: e.Partition, Sequence: &e.SequenceNumber, Offset: e.Offset, EnqueuedAt: &e.EnqueuedAt,
 		Key: e.PartitionKey, ID: e.ID, ContentType: e.ContentType,
@@ -94,7 +96,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		text := base64.StdEncoding.EncodeToString(e.Body)
 		v.Base64 = &text
 	}
-	return encodeJSON(v)
+	return v
 }
 
 // line shows the event on one line of a text.

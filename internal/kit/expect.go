@@ -71,7 +71,7 @@ func (r *Request) provesAbsence() bool {
 
 // Result is an expectation that holds.
 type Result struct {
-	Events []Event       // that match, each once: in the order of the steps if the request is Ordered, else as they were stored
+	Events []Event       // that match, each once: in the order of the steps if the request is Ordered, else of Reader.Sort
 	Seen   int           // events looked at
 	Waited time.Duration // by the machine's clock
 	Mark   Mark          // behind the last event looked at
@@ -80,14 +80,18 @@ type Result struct {
 
 // MarshalJSON has ok, waitedMs, seen, mark (its name), proof and events.
 func (r *Result) MarshalJSON() ([]byte, error) {
+	events := make([]eventJSON, len(r.Events)) // not the Events, whose JSON the encoder would go over once more
+	for i := range r.Events {
+		events[i] = r.Events[i].forJSON()
+	}
 	return encodeJSON(struct {
-		OK       bool    `json:"ok"`
-		WaitedMs float64 `json:"waitedMs"`
-		Seen     int     `json:"seen"`
-		Mark     string  `json:"mark,omitempty"`
-		Proof    string  `json:"proof,omitempty"`
-		Events   []Event `json:"events"`
-	}{true, milliseconds(r.Waited), r.Seen, r.Mark.Name, r.Proof, append([]Event{}, r.Events...)})
+		OK       bool        `json:"ok"`
+		WaitedMs float64     `json:"waitedMs"`
+		Seen     int         `json:"seen"`
+		Mark     string      `json:"mark,omitempty"`
+		Proof    string      `json:"proof,omitempty"`
+		Events   []eventJSON `json:"events"`
+	}{true, milliseconds(r.Waited), r.Seen, r.Mark.Name, r.Proof, events})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -109,6 +113,9 @@ func (s *Space) Expect(ctx context.Context, hubName string, since Mark, request 
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !request.Ordered {
+		r.Sort(result.Events)
 	}
 	result.Mark = r.Mark()
 	return result, nil

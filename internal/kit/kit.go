@@ -7,7 +7,7 @@
 //   - Nothing polls. Readers wait at the log (eventlog.Watcher), conditions on links at the hall (Hall.Watch), hits at the fault. All
 //     channels and timers are made in the call that waits for them, so that the kit works inside a testing/synctest bubble.
 //   - The log is the only store of events. An expectation reads it from a mark on and keeps the events it may have to return, so its
-//     memory does not grow with the hub. A mark older than what the log keeps is a *StaleError.
+//     memory does not grow with the hub. A mark older than what the log keeps is a *StaleError. Marks, the timeline and turns are bounded.
 //   - A fault belongs to a space, and a space is a namespace: an operation of another namespace never meets it. Where a door does not know
 //     the namespace yet, On says what counts.
 //   - The hall has one set of rules and one ear for reports. A Kit takes both while any of its spaces has a live fault or is traced, and
@@ -45,12 +45,12 @@ type Kit struct {
 	clock    clock.Clock
 	fence    func(context.Context) error
 
-	mu      sync.Mutex        // guards what follows, and what Space and Fault say it guards
-	spaces  map[string]*Space // by namespace
-	stray   ring              // connects and refused credentials, whose namespace was not known
-	order   uint64            // of the last entry in any ring
-	ruling  bool              // the hall's rules are ours
-	tracing bool              // the hall's reports are ours
+	mu      sync.Mutex // guards what follows, and what Space and Fault say it guards
+	spaces  []*Space   // by name
+	stray   ring       // connects and refused credentials, whose namespace was not known
+	order   uint64     // of the last entry in any ring
+	ruling  bool       // the hall's rules are ours
+	tracing bool       // the hall's reports are ours
 }
 
 // New makes the kit of a hall. It starts nothing and sets nothing.
@@ -68,18 +68,18 @@ func New(o Options) *Kit {
 func (k *Kit) Space(name string) (*Space, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s := k.spaces[strings.ToLower(name)]; s != nil {
+	if s := k.spaceLocked(name); s != nil {
 		return s, nil
 	}
 	err := &hub.Error{Kind: hub.NotFound, Text: fmt.Sprintf("There is no space '%.64s'.", name), Hint: "no space is open"}
 	const listMax = 10
-	names := make([]string, 0, len(k.spaces))
-	for name := range k.spaces {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if len(names) > listMax {
-		names = append(names[:listMax], "...")
+	var names []string
+	for i, s := range k.spaces {
+		if i == listMax {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, s.name)
 	}
 	if len(names) > 0 {
 		err.Hint = "spaces here: " + strings.Join(names, ", ")
@@ -91,16 +91,20 @@ func (k *Kit) Space(name string) (*Space, error) {
 func (k *Kit) Spaces() []*Space {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.spacesLocked()
+	return slices.Clone(k.spaces)
 }
 
-func (k *Kit) spacesLocked() []*Space {
-	list := make([]*Space, 0, len(k.spaces))
-	for _, s := range k.spaces {
-		list = append(list, s)
+// findLocked gives the place of a space, or where it would have to be.
+func (k *Kit) findLocked(name string) (int, bool) {
+	return slices.BinarySearchFunc(k.spaces, strings.ToLower(name), func(s *Space, name string) int { return strings.Compare(s.name, name) })
+}
+
+// spaceLocked gives the space of that name in any case, or nil.
+func (k *Kit) spaceLocked(name string) *Space {
+	if i, found := k.findLocked(name); found {
+		return k.spaces[i]
 	}
-	slices.SortFunc(list, func(a, b *Space) int { return strings.Compare(a.name, b.name) })
-	return list
+	return nil
 }
 
 // installLocked takes the hall's rules and reports, or gives them back. It is called after each change of what depends on them.

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ type Mark struct {
 	Name string    // "m0" and so on if the space keeps it, or ""
 	At   time.Time // by the kit's clock
 
-	hubs map[string]hubMark // by name in lower case
+	hubs []hubMark // by id.Name
 }
 
 type hubMark struct {
@@ -49,13 +50,32 @@ func (m Mark) text() string {
 // Mark takes a mark of all hubs. Partitions are looked at one after the other: events that are stored while it runs may fall on either
 // side, but what was acknowledged before it was called is before the mark, and what is sent after it returns is after it.
 func (s *Space) Mark() Mark {
-	m := Mark{At: s.kit.clock.Now(), hubs: make(map[string]hubMark)}
-	for _, h := range s.ns.Hubs() {
+	hubs := s.ns.Hubs() // by id.Name
+	m := Mark{At: s.kit.clock.Now(), hubs: make([]hubMark, len(hubs))}
+	for i, h := range hubs {
 		at := hubMark{id: h.ID(), name: h.Name(), next: make([]int64, h.PartitionCount())}
-		for i := range at.next {
-			at.next[i] = h.PartitionAt(i).State().Next.Seq
+		for p := range at.next {
+			at.next[p] = h.PartitionAt(p).State().Next.Seq
 		}
-		m.hubs[at.id.Name] = at
+		m.hubs[i] = at
+	}
+	return m
+}
+
+// find gives the place of a hub, or where it would have to be.
+func (m Mark) find(h *hub.Hub) (int, bool) {
+	return slices.BinarySearchFunc(m.hubs, h.ID().Name, func(at hubMark, name string) int { return strings.Compare(at.id.Name, name) })
+}
+
+// with is the mark with a hub as far as next.
+func (m Mark) with(h *hub.Hub, next []int64) Mark {
+	at := hubMark{id: h.ID(), name: h.Name(), next: next}
+	i, known := m.find(h)
+	m.hubs = slices.Clone(m.hubs)
+	if known {
+		m.hubs[i] = at
+	} else {
+		m.hubs = slices.Insert(m.hubs, i, at)
 	}
 	return m
 }
@@ -71,7 +91,7 @@ func (s *Space) KeepMark(m Mark) Mark {
 	m.Name = "m" + strconv.Itoa(n)
 	s.marks = append(s.marks, m)
 	if n > marksMax {
-		s.marks[n-marksMax].hubs = nil
+		s.marks[n-marksMax] = Mark{}
 	}
 	return m
 }
@@ -84,7 +104,7 @@ func (s *Space) KeptMark(name string) (Mark, error) {
 		name = "m0"
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(name, "m"))
-	if err != nil || n < 0 || n >= len(s.marks) || s.marks[n].Name != name || s.marks[n].hubs == nil {
+	if err != nil || n < 0 || n >= len(s.marks) || s.marks[n].Name != name {
 		text := fmt.Sprintf("The space '%s' has no mark '%.32s'.", s.name, name)
 		return Mark{}, &hub.Error{Kind: hub.NotFound, Text: text, Hint: fmt.Sprintf("the latest is m%d", len(s.marks)-1)}
 	}
@@ -109,12 +129,12 @@ func (e *StaleError) Error() string {
 
 // start says where to read the hub from: at the mark, or from its beginning if it is younger.
 func (m Mark) start(h *hub.Hub) ([]int64, error) {
-	at, known := m.hubs[h.ID().Name]
-	if known && at.id != h.ID() {
+	i, known := m.find(h)
+	if known && m.hubs[i].id != h.ID() {
 		return nil, &StaleError{Hub: h.Name(), First: -1}
 	}
 	if known {
-		return at.next, nil
+		return m.hubs[i].next, nil
 	}
 	next := make([]int64, h.PartitionCount())
 	for i := range next {

@@ -14,9 +14,12 @@ import (
 // Match is one thing to hold for an event. Diff gives what does not hold, or nothing; the more it gives, the farther the event is from
 // what is wanted. Diff may be called from several goroutines and must not change the event.
 type Match struct {
-	Name string
+	Name string // for texts: what is looked at, and the value that is wanted as far as a line goes
 	Diff func(Event) []FieldDiff
 }
+
+// named names a matcher by what it looks at and what it wants there.
+func named(what string, want any) string { return what + " = " + brief(want) }
 
 // Body wants this body: the same bytes where v is a string or []byte, otherwise the JSON of v, compared by value: order of members and form
 // of numbers do not count.
@@ -32,7 +35,7 @@ func Body(v any) Match {
 
 func bodyBytes(want []byte) Match {
 	want = bytes.Clone(want)
-	return Match{"body", func(e Event) []FieldDiff {
+	return Match{named("body", bodyText(want)), func(e Event) []FieldDiff {
 		if bytes.Equal(e.Body, want) {
 			return nil
 		}
@@ -53,7 +56,8 @@ func bodyText(b []byte) string {
 }
 
 // Subset wants a JSON body that has at least what the JSON of v has: objects may have further members, at any depth; arrays have as many
-// elements as in v, each with at least what that one has.
+// elements as in v, each with at least what that one has. Of a struct all fields are wanted, zero ones too unless they have omitempty: to leave
+// some out give a map.
 func Subset(v any) Match { return bodyJSON("subset", v, true) }
 
 func bodyJSON(name string, v any, subset bool) Match {
@@ -61,7 +65,11 @@ func bodyJSON(name string, v any, subset bool) Match {
 	if err != nil {
 		return broken(name, err)
 	}
-	return Match{name, func(e Event) []FieldDiff {
+	title := named(name, want)
+	if subset {
+		title = name + " " + brief(want)
+	}
+	return Match{title, func(e Event) []FieldDiff {
 		got, diff := bodyValue(e, want)
 		if diff != nil {
 			return diff
@@ -117,7 +125,7 @@ func pathMatch(path string, want any, compare func(got any) []FieldDiff) Match {
 	} else if p != "" {
 		at += "." + p
 	}
-	return Match{name, func(e Event) []FieldDiff {
+	return Match{named(name, want), func(e Event) []FieldDiff {
 		body, diff := bodyValue(e, want)
 		if diff != nil {
 			return []FieldDiff{{at, want, diff[0].Got}}
@@ -145,7 +153,7 @@ func join(path, below string) string {
 func Prop(name string, v any) Match {
 	want := plainValue(v)
 	path := under("props", name)
-	return Match{"prop " + name, func(e Event) []FieldDiff {
+	return Match{named("prop "+name, want), func(e Event) []FieldDiff {
 		got, ok := e.Properties[name]
 		if !ok {
 			return []FieldDiff{{path, want, Absent{}}}
@@ -167,7 +175,7 @@ func Partition(id string) Match {
 }
 
 func textMatch(name, want string, of func(*Event) string) Match {
-	return Match{name, func(e Event) []FieldDiff {
+	return Match{named(name, want), func(e Event) []FieldDiff {
 		got := of(&e)
 		if got == want {
 			return nil
@@ -185,7 +193,13 @@ var cloudEventPrefixes = [...]string{"cloudEvents:", "cloudEvents_", "ce_"}
 // CloudEvent wants a CloudEvent of this type and source, in binary or structured mode; "" is any.
 func CloudEvent(typ, source string) Match {
 	wants := [...]struct{ name, value string }{{"type", typ}, {"source", source}}
-	return Match{"cloudEvent", func(e Event) []FieldDiff {
+	name := "cloudEvent"
+	for _, want := range wants {
+		if want.value != "" {
+			name += " " + named(want.name, want.value)
+		}
+	}
+	return Match{name, func(e Event) []FieldDiff {
 		attribute := cloudEventOf(e)
 		if attribute == nil {
 			const why = "neither properties named cloudEvents:... nor the content type application/cloudevents+json"
@@ -271,7 +285,7 @@ func queryMatches(values map[string][]string) ([]Match, error) {
 
 func looseProp(name, want string) Match {
 	path := under("props", name)
-	return Match{"prop " + name, func(e Event) []FieldDiff {
+	return Match{named("prop "+name, want), func(e Event) []FieldDiff {
 		got, ok := e.Properties[name]
 		if !ok {
 			return []FieldDiff{{path, want, Absent{}}}

@@ -210,3 +210,26 @@ func TestPlainValue(t *testing.T) {
 		}
 	}
 }
+
+func TestMatcherNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		match Match
+		want  string
+	}{
+		{Body("1"), `body = "1"`},
+		{Body([]byte{0xff}), "body = 0xff"},
+		{Body(strings.Repeat("x", 61)), "body = " + strings.Repeat("x", 60) + "... (61 bytes)"},
+		{Subset(map[string]any{"State": "paid"}), `subset {"State":"paid"}`},
+		{Path("lines[0].n", 2), "path lines[0].n = 2"},
+		{Prop("schema", nil), "prop schema = null"},
+		{Key(""), `key = ""`},
+		{CloudEvent("", "/shop"), "cloudEvent source = /shop"},
+		{CloudEvent("", ""), "cloudEvent"},
+		{That("is new", func(Event) error { return nil }), "is new"},
+	} {
+		if c.match.Name != c.want {
+			t.Errorf("got %s, want %s", c.match.Name, c.want)
+		}
+	}
+}

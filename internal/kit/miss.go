@@ -47,7 +47,7 @@ type Miss struct {
 // Want is an expectation as a Miss shows it.
 type Want struct {
 	Name  string
-	Where []string // names of the matchers
+	Where []string // names of the matchers, with what they want
 	Min   int
 	Max   int // NoLimit: none
 }
@@ -246,10 +246,18 @@ func (n *Near) write(b *strings.Builder) {
 const shownRunesMax = 160
 
 // shown writes a value for a text: words as they are, all else as JSON.
-func shown(v any) string {
+func shown(v any) string { return elided(v, shownRunesMax) }
+
+// brief is shown for a place with room for a few words.
+func brief(v any) string {
+	const runesMax = 60
+	return elided(v, runesMax)
+}
+
+func elided(v any, runesMax int) string {
 	s := rawShown(v)
-	if utf8.RuneCountInString(s) > shownRunesMax {
-		return string([]rune(s)[:shownRunesMax]) + "... (" + plural(len(s), "byte") + ")"
+	if utf8.RuneCountInString(s) > runesMax {
+		return string([]rune(s)[:runesMax]) + "... (" + plural(len(s), "byte") + ")"
 	}
 	return s
 }

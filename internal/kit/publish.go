@@ -42,6 +42,10 @@ func (s *Space) Publish(ctx context.Context, hubName string, events ...Event) ([
 			return nil, err
 		}
 	}
+	turns := s.turnsOf(h)
+	for _, l := range loads {
+		turns.note(l.p.ID(), l.p.State().Next.Seq)
+	}
 	return stored, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/evhub-dev/evhub/internal/eventlog"
 	"github.com/evhub-dev/evhub/internal/hub"
@@ -15,10 +14,11 @@ const readBytesMax = 64 << 10
 
 // Reader reads a hub's events from a mark on, in the order of each partition. It is for one goroutine; Close it.
 type Reader struct {
-	hub  *hub.Hub
-	from Mark
-	tail []cursor
-	wake chan struct{} // capacity 1: some partition has grown, or failed
+	hub   *hub.Hub
+	turns *turns
+	from  Mark
+	tail  []cursor
+	wake  chan struct{} // capacity 1: some partition has grown, or failed
 }
 
 // cursor is how far one partition has been read.
@@ -39,7 +39,7 @@ func (s *Space) Reader(hubName string, from Mark) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{hub: h, from: from, tail: make([]cursor, len(next)), wake: make(chan struct{}, 1)}
+	r := &Reader{hub: h, turns: s.turnsOf(h), from: from, tail: make([]cursor, len(next)), wake: make(chan struct{}, 1)}
 	for i := range r.tail {
 		c := &r.tail[i]
 		c.p, c.next = h.PartitionAt(i), next[i]
@@ -62,8 +62,8 @@ func (r *Reader) Close() {
 	}
 }
 
-// Next gives the next event, and waits for one if it must: of those that are there the one that was stored first by its time, then by its
-// partition. Errors: the context's; *StaleError; kind Updated once the hub is deleted.
+// Next gives the next event, and waits for one if it must: of those that are there the first in the order of Sort. Errors: the context's;
+// *StaleError; kind Updated once the hub is deleted.
 func (r *Reader) Next(ctx context.Context) (Event, error) {
 	for {
 		e, ok, err := r.first()
@@ -89,7 +89,7 @@ func (r *Reader) first() (e Event, ok bool, err error) {
 		if err := r.load(c, 1); err != nil {
 			return Event{}, false, err
 		}
-		if len(c.read.List) > 0 && (best == nil || c.read.List[0].TimeMs < best.read.List[0].TimeMs) {
+		if len(c.read.List) > 0 && (best == nil || r.before(c, best)) {
 			best = c
 		}
 	}
@@ -99,6 +99,19 @@ func (r *Reader) first() (e Event, ok bool, err error) {
 	}
 	return e, best != nil && err == nil, err
 }
+
+// before says whether the first record of a comes before that of b, which is in a partition with a lower number.
+func (r *Reader) before(a, b *cursor) bool {
+	x, y := &a.read.List[0], &b.read.List[0]
+	if x.TimeMs != y.TimeMs {
+		return x.TimeMs < y.TimeMs
+	}
+	return r.turns.of(a.p.ID(), x.Seq) < r.turns.of(b.p.ID(), y.Seq)
+}
+
+// Sort orders events of the hub by their time. Of those of the same millisecond in two partitions, one that was acknowledged before the
+// other was sent comes first; else the number of the partition decides, so that all listings agree.
+func (r *Reader) Sort(events []Event) { r.turns.sort(events) }
 
 // Drain gives all that is there when it is called to take, until take has had enough. What take has not seen is read another time.
 func (r *Reader) Drain(take func(Event) (enough bool)) error {
@@ -176,15 +189,12 @@ func (r *Reader) Wait(ctx context.Context) error {
 
 // Mark is where the reader stands: as the mark it began at, with the hub as far as it was read.
 func (r *Reader) Mark() Mark {
-	m := Mark{At: r.from.At, hubs: make(map[string]hubMark, len(r.from.hubs)+1)}
-	for name, at := range r.from.hubs {
-		m.hubs[name] = at
-	}
-	at := hubMark{id: r.hub.ID(), name: r.hub.Name(), next: make([]int64, len(r.tail))}
+	next := make([]int64, len(r.tail))
 	for i := range r.tail {
-		at.next[i] = r.tail[i].next
+		next[i] = r.tail[i].next
 	}
-	m.hubs[strings.ToLower(at.name)] = at
+	m := r.from.with(r.hub, next)
+	m.Name = ""
 	return m
 }
 

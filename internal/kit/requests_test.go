@@ -36,7 +36,8 @@ func TestParseExpect(t *testing.T) {
 	for _, x := range r.Expect {
 		counts = append(counts, fmt.Sprintf("%s %d-%d %s", x.Name, x.Min, x.Max, strings.Join(matchNames(x.Where), ",")))
 	}
-	want := []string{"paid 2-3 body,subset,path a,path b[0],prop p,key,partition,cloudEvent", " 4-4 ", " 5--1 ", " 0-6 ", " 1--1 ", " 1--1 body,partition"}
+	want := []string{`paid 2-3 body = {"a":1},subset {"a":1},path a = 1,path b[0] = 2,prop p = x,key = k,partition = "2",cloudEvent type = t`,
+		" 4-4 ", " 5--1 ", " 0-6 ", " 1--1 ", ` 1--1 body = text,partition = "3"`}
 	if !reflect.DeepEqual(counts, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(counts, "\n"), strings.Join(want, "\n"))
 	}

@@ -1,7 +1,6 @@
 package kit
 
 import (
-	"strings"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/hub"
@@ -15,6 +14,9 @@ type asker struct{ *Kit }
 
 // Ask finds the first fault that answers, of those that the operation can meet the one that was set first.
 func (k asker) Ask(q *hub.Subject) hub.Verdict {
+	if q.Op == hub.Stored {
+		k.noteTurn(q)
+	}
 	now := k.clock.Now()
 	alone := q.Namespace == "" && len(k.hall.Namespaces()) == 1
 	k.mu.Lock()
@@ -29,12 +31,12 @@ func (k asker) Ask(q *hub.Subject) hub.Verdict {
 
 func (k *Kit) answerLocked(q *hub.Subject, alone bool, now time.Time) (*Fault, hub.Verdict) {
 	if q.Namespace != "" {
-		if s := k.spaces[strings.ToLower(q.Namespace)]; s != nil {
+		if s := k.spaceLocked(q.Namespace); s != nil {
 			return s.answerLocked(q, now, func(*Fault) bool { return true })
 		}
 		return nil, hub.Verdict{}
 	}
-	for _, s := range k.spacesLocked() {
+	for _, s := range k.spaces {
 		if f, v := s.answerLocked(q, now, func(f *Fault) bool { return alone || f.on.Client != "" }); f != nil {
 			return f, v
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ type Space struct {
 	marks   []Mark   // kept ones, by number
 	traced  int      // how many want the timeline
 	entries ring
+	turns   map[string]*turns // by hub, in lower case; made on first use
 }
 
 // Create makes a space: its namespace, hubs and policy. Kinds: Invalid, Exists, and those of the hall. What was begun is taken back if it
@@ -98,13 +100,11 @@ func (k *Kit) add(s *Space) *Space {
 	s.KeepMark(s.Mark())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if there := k.spaces[s.name]; there != nil {
-		return there
+	i, there := k.findLocked(s.name)
+	if there {
+		return k.spaces[i]
 	}
-	if k.spaces == nil {
-		k.spaces = make(map[string]*Space)
-	}
-	k.spaces[s.name] = s
+	k.spaces = slices.Insert(k.spaces, i, s)
 	return s
 }
 
@@ -138,7 +138,9 @@ func randomHex(digits int) string {
 func randomKey() string {
 	var b [32]byte
 	rand.Read(b[:])
-	return base64.StdEncoding.EncodeToString(b[:])
+	var text [(len(b) + 2) / 3 * 4]byte
+	base64.StdEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // Name is the namespace's name, in lower case.
@@ -183,8 +185,8 @@ func (s *Space) Delete() error {
 			f.over = true
 			f.wakeLocked()
 		}
-		s.faults, s.live, s.marks, s.traced, s.entries = nil, nil, nil, 0, ring{}
-		delete(k.spaces, s.name)
+		s.faults, s.live, s.marks, s.traced, s.entries, s.turns = nil, nil, nil, 0, ring{}, nil
+		k.spaces = slices.DeleteFunc(k.spaces, func(other *Space) bool { return other == s })
 		k.installLocked()
 	}
 	k.mu.Unlock()

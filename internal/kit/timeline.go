@@ -217,7 +217,7 @@ func (k *Kit) ringLocked(namespace string) *ring {
 	if namespace == "" {
 		return &k.stray
 	}
-	if s := k.spaces[strings.ToLower(namespace)]; s != nil && s.traced > 0 {
+	if s := k.spaceLocked(namespace); s != nil && s.traced > 0 {
 		return &s.entries
 	}
 	return nil

@@ -68,7 +68,7 @@ func (b *broker) hub() *hub.Hub {
 
 // dial is the SDK's hook for connections of one's own.
 func (b *broker) dial(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error) {
-	client, server := pipe()
+	client, server := engine.Pipe()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.conns = append(b.conns, server)

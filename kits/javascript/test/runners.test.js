@@ -14,7 +14,7 @@ for (const [name, command] of Object.entries(runners)) {
     const { code, out, err } = await run(command, { NO_COLOR: "1" });
     const text = out + err;
     assert.equal(code, 1, text);
-    assert.match(text, /want 1 event \(subset\) in orders since m0, matched 0 of 1 seen in .*\n *nearest 0\/0: body\.State\n *- paid\n *\+ open/);
+    assert.match(text, /want 1 event \(subset \{"State":"paid"\}\) in orders since m0, matched 0 of 1 seen in .*\n *nearest 0\/0: body\.State\n *- paid\n *\+ open/);
     assert.match(text, /the space '.*' was not left clean:\n *fault f1 \(drop on send\) never fired/);
     assert.match(text, /(node|fails\.jest|fails\.vitest)\.c?js:\d+/);
     assert.doesNotMatch(text, /f1 \(throttle on send\) never fired|(space|api|hooks)\.cjs:/);

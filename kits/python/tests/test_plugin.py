@@ -71,7 +71,7 @@ def test_a_miss_shows_the_test_s_line_and_nothing_of_the_plugin(tests):
     for line in 'eventhubs.expect("eh1", {"subset"', 'await eventhubs.aexpect("eh1", {"subset"':
         result.stdout.fnmatch_lines([
             f">       {line.replace('[', '[[]')}*",
-            "E       pytest_evhub.ExpectationFailed: want 1 event (subset) in eh1 since m0, matched 0 of 1 seen in *",
+            "E       pytest_evhub.ExpectationFailed: want 1 event (subset {\"State\":\"paid\"}) in eh1 since m0, matched 0 of 1 seen in *",
             "E         nearest 1/0: body.State",
             "E           - paid",
             "E           + open",

@@ -88,7 +88,7 @@ class Space:
         return await aside(self.expect, hub, *where, **options)
 
     def events(self, hub: str, where: dict[str, Any] | None = None, *, since: str = "m0") -> list[dict[str, Any]]:
-        """What is stored and matches, by the time it was stored. Of events of different partitions within a millisecond the order is not known.
+        """What is stored and matches, in the order in which the broker acknowledged it.
 
         Everything that a client got acknowledged is there, and what the broker has received. It does not wait for anything else.
         """

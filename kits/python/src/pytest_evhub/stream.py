@@ -20,7 +20,7 @@ class EventStream:
 
     async for and anext() wait for the next event, up to the time-out of the space, and raise ExpectationFailed when it does not come.
 
-    The order is that of storing, to the millisecond. Between partitions there is no other; within a partition it is exact.
+    The order is that in which the broker acknowledged them. Azure promises the order of a partition only.
     """
 
     def __init__(self, space: Space, hub: str):

@@ -1,4 +1,4 @@
-package evhubtest
+package engine
 
 import (
 	"io"
@@ -8,27 +8,23 @@ import (
 	"time"
 )
 
-// newPipe makes a connection in memory that takes some bytes before it blocks, as a socket does: two ends that both write before they
-// read do not wait for each other, as they would on net.Pipe. All waiting is on condition variables and timers, so that in a bubble the
-// clock can go on; deadlines follow it. looked is called whenever the server begins to read.
-func newPipe(looked func()) (client, server *pipeEnd) {
+// Pipe makes a connection in memory that takes 256 KiB each way before it blocks, as a socket does: two ends that both write before they
+// read do not wait for each other, as they would on net.Pipe. All waiting is on condition variables and timers, so that in a
+// testing/synctest bubble the clock can go on; deadlines follow it. Give one end to ServeConn.
+func Pipe() (client, server *PipeEnd) {
 	up, down := newStream(), newStream()
-	up.looked = looked
-	return &pipeEnd{in: down, out: up}, &pipeEnd{in: up, out: down}
+	return &PipeEnd{in: down, out: up}, &PipeEnd{in: up, out: down}
 }
 
 const streamBytesMax = 256 << 10
 
 // stream carries bytes one way.
 type stream struct {
-	looked func() // nil: nobody wants to know
-
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
 	buf     []byte
 	closed  bool  // by either end
 	put     int64 // bytes written so far
-	seen    int64 // of these, what had been taken when the last Read began
 	read    deadline
 	write   deadline
 }
@@ -78,18 +74,7 @@ func (s *stream) close() {
 	s.changed.Broadcast()
 }
 
-// begin notes that everything taken before has been looked at.
-func (s *stream) begin() {
-	s.mu.Lock()
-	s.seen = s.put - int64(len(s.buf))
-	s.mu.Unlock()
-	if s.looked != nil {
-		s.looked()
-	}
-}
-
 func (s *stream) Read(p []byte) (int, error) {
-	s.begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.buf) == 0 && !s.closed && !s.read.passed() {
@@ -132,56 +117,52 @@ func (s *stream) Write(p []byte) (int, error) {
 	}
 }
 
-// pipeEnd is one end of a connection in memory.
-type pipeEnd struct{ in, out *stream }
+// PipeEnd is one end of a connection in memory, a net.Conn that can be closed one way.
+type PipeEnd struct{ in, out *stream }
 
-func (e *pipeEnd) Read(p []byte) (int, error)  { return e.in.Read(p) }
-func (e *pipeEnd) Write(p []byte) (int, error) { return e.out.Write(p) }
+func (e *PipeEnd) Read(p []byte) (int, error)  { return e.in.Read(p) }
+func (e *PipeEnd) Write(p []byte) (int, error) { return e.out.Write(p) }
 
-func (e *pipeEnd) CloseWrite() error {
+// CloseWrite lets the other end read what was written before, and then its end.
+func (e *PipeEnd) CloseWrite() error {
 	e.out.close()
 	return nil
 }
 
 // Close lets the other end read what was written before.
-func (e *pipeEnd) Close() error {
+func (e *PipeEnd) Close() error {
 	e.out.close()
 	e.in.close()
 	return nil
 }
 
-func (e *pipeEnd) SetDeadline(at time.Time) error {
+func (e *PipeEnd) SetDeadline(at time.Time) error {
 	e.in.set(&e.in.read, at)
 	e.out.set(&e.out.write, at)
 	return nil
 }
 
-func (e *pipeEnd) SetReadDeadline(at time.Time) error {
+func (e *PipeEnd) SetReadDeadline(at time.Time) error {
 	e.in.set(&e.in.read, at)
 	return nil
 }
 
-func (e *pipeEnd) SetWriteDeadline(at time.Time) error {
+func (e *PipeEnd) SetWriteDeadline(at time.Time) error {
 	e.out.set(&e.out.write, at)
 	return nil
 }
 
-func (e *pipeEnd) LocalAddr() net.Addr  { return pipeAddr{} }
-func (e *pipeEnd) RemoteAddr() net.Addr { return pipeAddr{} }
+func (e *PipeEnd) LocalAddr() net.Addr  { return pipeAddr{} }
+func (e *PipeEnd) RemoteAddr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}
 
 func (pipeAddr) Network() string { return "memory" }
 func (pipeAddr) String() string  { return "memory" }
 
-func (e *pipeEnd) Received() int64 {
+// Received counts what has come in, read or not.
+func (e *PipeEnd) Received() int64 {
 	e.in.mu.Lock()
 	defer e.in.mu.Unlock()
 	return e.in.put
-}
-
-func (e *pipeEnd) seen() int64 {
-	e.in.mu.Lock()
-	defer e.in.mu.Unlock()
-	return e.in.seen
 }
