@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,20 +22,25 @@ func main() {
 	os.Exit(run(interruptible(), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
-// interruptible gives a context that is done at the first signal. From then on a second one ends the process.
+// interruptible gives a context that is done at the first signal, with it as the cause. From then on a second one ends the process.
 func interruptible() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { // for as long as the process lives
-		<-signals
+		s := <-signals
 		signal.Stop(signals) // first, so that no signal after the context's end is swallowed
-		cancel()
+		cancel(caught{s})
 	}()
 	return ctx
 }
 
-// Exit codes.
+// caught is the cause of a context that a signal ended.
+type caught struct{ os.Signal }
+
+func (c caught) Error() string { return "caught the signal " + c.String() }
+
+// Exit codes. Those of exec are its own.
 const (
 	exitDone   = 0
 	exitFailed = 1
@@ -87,6 +93,7 @@ type failure struct {
 	text  string
 	hint  string // "" if there is nothing to add
 	usage bool   // the command line is to blame
+	code  int    // exit code; 0: the usual one
 }
 
 func (f *failure) Error() string { return f.text }
@@ -114,17 +121,22 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	text, hint, code := err.Error(), "", exitFailed
+	failed, misused := exitFailed, exitUsage
+	if cmd.Name() == execName {
+		failed, misused = exitExec, exitExec
+	}
+	text, hint, code := err.Error(), "", failed
 	if f, ok := errors.AsType[*failure](err); ok {
 		hint = f.hint
 		if f.usage {
-			code = exitUsage
+			code = misused
 		}
+		code = cmp.Or(f.code, code)
 	} else if e, ok := errors.AsType[*broker.Error](err); ok {
 		hint = e.Hint
 	} else if !a.parsed {
 		text = strings.Join(strings.Fields(text), " ") // cobra puts suggestions on lines of their own
-		hint, code = cmd.CommandPath()+" --help", exitUsage
+		hint, code = cmd.CommandPath()+" --help", misused
 	}
 	fmt.Fprintf(a.errw, "evhub: %s\n", strings.ReplaceAll(text, "\n", "\n       "))
 	if hint != "" {
