@@ -134,22 +134,23 @@ func TestWritesWithoutReading(t *testing.T) {
 		}
 		return frames
 	}
+	const links = 100
 	for _, row := range []struct {
 		name    string
 		address string
-		round   func(round uint32) []frame // within the credit
+		round   func(round uint32) []frame
 	}{
 		{"accepted one by one", "sink/each", func(r uint32) []frame {
-			return many(300, func(i uint32) []frame { return []frame{on(0, transfer(0, r*600+2*i))} })
+			return many(toyCredit, func(i uint32) []frame { return []frame{on(0, transfer(r, r*2*toyCredit+2*i))} })
 		}},
 		{"rejected", "sink/reject", func(r uint32) []frame {
-			return many(300, func(i uint32) []frame { return []frame{on(0, transfer(0, r*300+i))} })
+			return many(toyCredit, func(i uint32) []frame { return []frame{on(0, transfer(r, r*toyCredit+i))} })
 		}},
 		{"attach and detach", "sink", func(uint32) []frame {
-			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", 7, "sink")), on(0, detached(7, nil))} })
+			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", links, "sink")), on(0, detached(links, nil))} })
 		}},
 		{"refused attaches", "sink", func(uint32) []frame {
-			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", 7, "refuse")), on(0, detached(7, nil))} })
+			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", links, "refuse")), on(0, detached(links, nil))} })
 		}},
 		{"begin and end", "sink", func(uint32) []frame {
 			return many(100, func(i uint32) []frame { return []frame{on(7, &clientBegin), on(7, &amqp.End{})} })
@@ -160,12 +161,14 @@ func TestWritesWithoutReading(t *testing.T) {
 				c := w.dial()
 				c.handshake(clientOpen)
 				c.begin(0)
-				c.attachSink("s", 0, row.address)
+				for handle := range uint32(links) { // each has credit for one round
+					c.attachSink(fmt.Sprint("s ", handle), handle, row.address)
+				}
 				k := w.toys.conn()
 				c.nc.in.resize(10_000)
 				round := uint32(0)
 				for ; c.nc.out.held() == 0; round++ {
-					if round == 1000 {
+					if round == links {
 						t.Fatal("the reader did not stop")
 					}
 					c.send(row.round(round)...)
@@ -192,13 +195,24 @@ func TestWritesWithoutReading(t *testing.T) {
 
 // TestCutWhileCrowded: reader and writer both wait for a client that does not read, and both end when it is cut.
 func TestCutWhileCrowded(t *testing.T) {
-	toSink(t, "sink/reject", func(t *testing.T, w *world, c *client, s *toySink) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		const links = 8
+		for handle := range uint32(links) {
+			c.attachSink(fmt.Sprint("crowd ", handle), handle, "sink/reject")
+		}
 		c.nc.in.resize(100)
-		for id := uint32(0); c.nc.out.held() == 0; id += toyCredit {
-			for n := range uint32(toyCredit) {
-				c.send(on(0, transfer(0, id+n)))
+		id := uint32(0)
+		for handle := range uint32(links) {
+			for range toyCredit {
+				c.send(on(0, transfer(handle, id)))
+				id++
 			}
 			synctest.Wait()
+		}
+		if c.nc.out.held() == 0 {
+			t.Fatalf("the server reads on with %d outcomes that its client does not take", id)
 		}
 		w.toys.conn().Drop()
 		synctest.Wait()

@@ -70,11 +70,10 @@ func (l *Link) transfer(p *amqp.Transfer, payload []byte) {
 	case !p.DeliveryID.Set:
 		l.breach(amqp.CondInvalidField, "the first transfer of a delivery has no delivery-id")
 		return
-	case l.overrun == 0:
+	case int32(l.taken-l.granted.Load()) >= overrunMax:
 		l.breach(amqp.CondTransferLimitExceeded, fmt.Sprintf("delivery %d came more than %d deliveries beyond the granted credit", p.DeliveryID.V, overrunMax))
 		return
 	}
-	l.overrun--
 	l.taken++
 	if p.Aborted.Or(false) {
 		l.aborted()
@@ -158,7 +157,6 @@ func (l *Link) deliver(id, format uint32, settled bool, size int, payload []byte
 // topUp restores the client's credit once it has used enough of it.
 func (l *Link) topUp() {
 	if l.sinceTopUp >= l.refill && l.refill > 0 {
-		l.overrun += l.sinceTopUp
 		l.sinceTopUp = 0
 		l.s.sinceFlow = 0
 		l.s.c.oweFlow(l.s, l)

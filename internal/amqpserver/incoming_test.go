@@ -412,6 +412,43 @@ func TestCreditOverrun(t *testing.T) {
 	})
 }
 
+// TestCreditAsShown: a flow that is written late shows what was delivered by then, and so grants more than when it became due. All of that
+// may be used.
+func TestCreditAsShown(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		c.send(on(0, attachSink("s", 0, "sink/wide")))
+		c.got()
+		sent := uint32(0)
+		send := func(n int) {
+			var burst []frame
+			for range n {
+				p := transfer(0, sent)
+				p.Settled = amqp.Some(true)
+				burst = append(burst, on(0, p))
+				sent++
+			}
+			c.send(burst...)
+			synctest.Wait()
+		}
+		c.nc.in.resize(10)
+		c.send(on(0, &amqp.Flow{Echo: amqp.Some(true)})) // its answer holds the writer
+		synctest.Wait()
+		send(toyWide / 2)
+		send(toyWide/2 - 50)
+		c.nc.in.resize(100_000)
+		shown := c.last().(*amqp.Flow)
+		if granted := shown.DeliveryCount.V + shown.LinkCredit.V; granted != 2*toyWide-50 {
+			t.Fatalf("credit up to %d was granted, not up to %d: %+v", granted, 2*toyWide-50, shown)
+		}
+		send(toyWide)
+		if p, ok := c.last().(*amqp.Flow); !ok || p.DeliveryCount.V != sent {
+			t.Errorf("answered with %+v", p)
+		}
+	})
+}
+
 // TestCreditIsPerDelivery: a client that uses its credit fully and one frame at a time is never starved nor detached.
 func TestCreditIsPerDelivery(t *testing.T) {
 	toSink(t, "sink", func(t *testing.T, w *world, c *client, s *toySink) {

@@ -27,8 +27,8 @@ type Link struct {
 	limit      int           // same: bytes a delivery may have
 	open       atomic.Bool   // state is linkAttached; lets the reader look without mu
 	delivered  atomic.Uint32 // delivery-count where the client sends: counted by the reader, shown by the writer
+	granted    atomic.Uint32 // the delivery-count at which the credit ends that the client was shown last
 	taken      uint32        // reader: delivered, not yet shown
-	overrun    uint32        // reader, once the link is open: deliveries still tolerated
 	sinceTopUp uint32        // reader
 	refill     uint32        // reader: deliveries after which credit is topped up
 	dirty      bool          // reader: in Conn.dirty
@@ -92,7 +92,8 @@ func (l *Link) AcceptSink(sink Sink, a Answer) bool {
 	if l.state != linkPending || c.closing {
 		return false
 	}
-	l.sink, l.credit, l.refill, l.overrun = sink, a.Credit, a.Refill, a.Credit+overrunMax
+	l.sink, l.credit, l.refill = sink, a.Credit, a.Refill
+	l.granted.Store(l.delivered.Load() + a.Credit)
 	l.limit = int(min(a.MessageBytes, 1<<31-1))
 	l.acceptLocked(a)
 	c.oweFlowLocked(l.s, l)

@@ -16,6 +16,7 @@ import (
 //	sink/each       settles every delivery as soon as it comes
 //	sink/never      keeps it; the test settles
 //	sink/reject     rejects each
+//	sink/wide       as sink, with more credit that is restored later
 //	source          sends what the test emits, settled
 //	source/unsettled
 //	pending/...     is answered by the test, later
@@ -23,6 +24,7 @@ import (
 const (
 	toyCredit = 300
 	toyRefill = 100
+	toyWide   = 1000 // credit of a wide sink, restored at half
 	toyBytes  = 1 << 20
 )
 
@@ -157,7 +159,11 @@ func (k *toyContainer) acceptSink(l *Link) bool {
 	k.ends = append(k.ends, s.ends)
 	k.h.mu.Unlock()
 	mode := l.Request().SndSettleMode.Or(amqp.SndMixed)
-	if l.AcceptSink(s, Answer{SndSettleMode: mode, MessageBytes: toyBytes, Credit: toyCredit, Refill: toyRefill}) {
+	a := Answer{SndSettleMode: mode, MessageBytes: toyBytes, Credit: toyCredit, Refill: toyRefill}
+	if s.how == "wide" {
+		a.Credit, a.Refill = toyWide, toyWide/2
+	}
+	if l.AcceptSink(s, a) {
 		return true
 	}
 	k.forget()

@@ -109,7 +109,9 @@ func (s *session) appendFlowLocked(b []byte, l *Link) []byte {
 	switch {
 	case l == nil:
 	case l.ClientSends():
-		p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(l.delivered.Load())
+		delivered := l.delivered.Load()
+		l.granted.Store(delivered + l.credit)
+		p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(delivered)
 		p.LinkCredit, p.Available = amqp.Some(l.credit), amqp.Some(l.available)
 	default:
 		p.Handle, p.DeliveryCount = amqp.Some(l.handle), amqp.Some(l.count)
