@@ -147,10 +147,14 @@ func TestWritesWithoutReading(t *testing.T) {
 			return many(toyCredit, func(i uint32) []frame { return []frame{on(0, transfer(r, r*toyCredit+i))} })
 		}},
 		{"attach and detach", "sink", func(uint32) []frame {
-			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", links, "sink")), on(0, detached(links, nil))} })
+			return many(100, func(i uint32) []frame {
+				return []frame{on(0, attachSink("x", links, "sink")), on(0, detached(links, nil))}
+			})
 		}},
 		{"refused attaches", "sink", func(uint32) []frame {
-			return many(100, func(i uint32) []frame { return []frame{on(0, attachSink("x", links, "refuse")), on(0, detached(links, nil))} })
+			return many(100, func(i uint32) []frame {
+				return []frame{on(0, attachSink("x", links, "refuse")), on(0, detached(links, nil))}
+			})
 		}},
 		{"begin and end", "sink", func(uint32) []frame {
 			return many(100, func(i uint32) []frame { return []frame{on(7, &clientBegin), on(7, &amqp.End{})} })
