@@ -23,7 +23,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/evhub-dev/evhub/evhubtest"
-	"github.com/evhub-dev/evhub/internal/auth/jwt"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/service"
 )
@@ -149,10 +148,6 @@ func readExposition(t *testing.T, text []byte) exposition {
 		for _, pair := range labelPair.FindAllStringSubmatch(m[2], -1) {
 			said[m[1]][pair[1]] = append(said[m[1]][pair[1]], pair[2])
 		}
-	}
-	// Reasons that have not come up have no series yet.
-	for r := jwt.NoToken; r <= jwt.NoRight; r++ {
-		said["evhub_tokens_refused_total"]["reason"] = append(said["evhub_tokens_refused_total"]["reason"], r.String())
 	}
 	return said
 }

@@ -440,7 +440,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %q", url, out)
 		}
 	}
-	evhub(t, nil, "", "health", s.Admin+"/nothing").fails(t, exitFailed, "status 404")
+	evhub(t, nil, "", "health", s.Admin+"/nothing").fails(t, exitFailed, s.Admin+"/nothing: 404 Not Found")
 	s.stop()
 	<-s.ended
 	evhub(t, nil, "", "health", s.Admin).fails(t, exitFailed, "no health from "+s.Admin+"/health", "evhub serve")

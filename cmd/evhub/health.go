@@ -1,21 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
 
 const (
-	healthURL      = "http://127.0.0.1:5300/health"
+	healthPath     = "/health"
+	healthURL      = "http://127.0.0.1:5300" + healthPath
 	healthTime     = 5 * time.Second
 	healthBytesMax = 64 << 10
+	reasonRunesMax = 200
 )
 
 func (a *app) healthCommand() *cobra.Command {
@@ -23,9 +28,11 @@ func (a *app) healthCommand() *cobra.Command {
 		Use:   "health [URL]",
 		Short: "Ask a broker whether it serves clients",
 		Long: `Ask a broker whether it serves clients: exit code 0 means yes, 1 no. This is for health checks of containers, which have no other HTTP
-client. Without URL it is ` + healthURL + `.`,
+client. Without URL it is ` + healthURL + `. Any other URL is asked as well, such as the /readyz of a notification service: status
+200 means yes.`,
 		Example: `  evhub health
-  evhub health http://127.0.0.1:15300`,
+  evhub health http://127.0.0.1:15300
+  evhub health http://127.0.0.1:8081/readyz`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target := healthURL
@@ -43,21 +50,50 @@ func (a *app) health(ctx context.Context, target string) error {
 		return badUsage("", "%q is not a URL like %s", target, healthURL)
 	}
 	if u.Path == "" || u.Path == "/" {
-		u.Path = "/health"
+		u.Path = healthPath
 	}
 	status, body, err := fetch(ctx, u.String())
 	if err != nil {
-		return &failure{text: "no health from " + u.String() + ": " + err.Error(), hint: "start a broker with: evhub serve"}
+		hint := "start a broker with: evhub serve"
+		if u.Path != healthPath {
+			hint = ""
+		}
+		return &failure{text: "no health from " + u.Redacted() + ": " + err.Error(), hint: hint}
 	}
-	var said struct{ Message string }
-	if json.Unmarshal(body, &said) != nil || said.Message == "" {
-		said.Message = fmt.Sprintf("%s answered with status %d and not as a broker does", u, status)
-	}
+	text := healthText(u, status, body)
 	if status != http.StatusOK {
-		return &failure{text: said.Message}
+		return &failure{text: text}
 	}
-	fmt.Fprintln(a.out, said.Message)
+	fmt.Fprintln(a.out, text)
 	return nil
+}
+
+// healthText is what a broker says of itself. Of another server it is what was asked, the status, and the reason, if it gives one.
+func healthText(asked *url.URL, status int, body []byte) string {
+	var broker struct{ Message string }
+	if json.Unmarshal(body, &broker) == nil && broker.Message != "" {
+		return broker.Message
+	}
+	text := fmt.Sprintf("%s: %d %s", asked.Redacted(), status, http.StatusText(status))
+	if reason := firstLine(body); reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
+
+// firstLine is the first line that has something, fit for a terminal.
+func firstLine(body []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
+	printable := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, string(line)))
+	if len(printable) > reasonRunesMax {
+		return string(printable[:reasonRunesMax]) + "..."
+	}
+	return string(printable)
 }
 
 // fetch goes straight to the server: a proxy would be asked for its own network.

@@ -33,7 +33,7 @@ from runner.broker import log_faults  # noqa: E402
 
 READY_SECONDS = 20
 END_SECONDS = 30
-EXAMPLES = 300  # of each operation: some 25 s on two cores
+EXAMPLES = 100  # of each operation: some 20 to 60 s on two cores, most of it for making what the patterns allow
 ANY_PORT = "127.0.0.1:0"
 
 

@@ -78,7 +78,7 @@ func (c *call) answer(a answer) {
 	if c.principal != nil {
 		h["Server-Timing"] = []string{c.timing()}
 	}
-	if c.g.gate.isDraining() {
+	if c.g.gate.isDraining() { // by now, perhaps
 		h["Connection"] = valueClose
 	}
 	c.w.WriteHeader(a.status)
@@ -130,13 +130,32 @@ func (c *call) authenticate() *problem {
 		p.challenge = `Bearer realm="` + c.g.o.Realm + `", error="invalid_request"`
 		return p
 	}
-	principal, err := c.g.o.Tokens.Verify(c.r.Context(), c.r.Header["Authorization"])
-	c.authTime = c.g.o.Clock.Now().Sub(c.start)
-	if err != nil {
-		return c.refuseCredential(err)
+	authorization := c.r.Header["Authorization"]
+	principal := c.g.o.Tokens.Remembered(authorization)
+	if principal == nil {
+		p := c.heldBack()
+		if p != nil {
+			return p
+		}
+		if principal, p = c.verify(authorization); p != nil {
+			return p
+		}
 	}
+	c.authTime = c.g.o.Clock.Now().Sub(c.start)
 	c.principal, c.principalID = principal, principal.ID()
 	return nil
+}
+
+func (c *call) verify(authorization []string) (Principal, *problem) {
+	principal, err := c.g.o.Tokens.Verify(c.r.Context(), authorization)
+	if err == nil {
+		return principal, nil
+	}
+	p := c.refuseCredential(err)
+	if p.kind == unauthorized && len(authorization) > 0 {
+		c.blame()
+	}
+	return nil, p
 }
 
 func queryHas(query, name string) bool {

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// client is the caller's address for logs. A proxy's word counts if the proxy is trusted: the last address it gives that is not itself a
-// trusted proxy's. When there are both X-Forwarded-For and Forwarded, a caller may have made up the one that the proxy does not set, so
-// then neither counts.
-func (g *Gateway) client(r *http.Request) string {
+// client is the caller's address, if the connection has one. A proxy's word counts if the proxy is trusted: the last address it gives that
+// is not itself a trusted proxy's. When there are both X-Forwarded-For and Forwarded, a caller may have made up the one that the proxy does
+// not set, so then neither counts.
+func (g *Gateway) client(r *http.Request) (a netip.Addr, ok bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return ""
+		return a, false
 	}
 	at := peer.Addr().Unmap()
 	if !g.trusts(at) {
-		return at.String()
+		return at, true
 	}
 	hops, forwarded := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
 	switch {
 	case len(hops) > 0 && len(forwarded) > 0:
-		return at.String()
+		return at, true
 	case len(forwarded) > 0:
 		hops = forwardedFor(forwarded)
 	}
@@ -35,7 +35,15 @@ func (g *Gateway) client(r *http.Request) string {
 			break
 		}
 	}
-	return at.String()
+	return at, true
+}
+
+// clientText is client for logs.
+func (g *Gateway) clientText(r *http.Request) string {
+	if a, ok := g.client(r); ok {
+		return a.String()
+	}
+	return ""
 }
 
 func (g *Gateway) trusts(a netip.Addr) bool {

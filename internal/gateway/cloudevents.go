@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/base64"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -98,7 +99,7 @@ func decodeAttribute(value string) (string, bool) {
 func (e *eventReader) fromJSON(text []byte) *problem {
 	var data, data64 []byte
 	seen := make(map[string]bool, 10)
-	isObject, p := eachMember(text, func(name string, value []byte) *problem {
+	isObject, p := eachMember(text, "", func(name string, value []byte) *problem {
 		if seen[name] {
 			return e.fail("an attribute or member is there twice")
 		}
@@ -134,7 +135,11 @@ func (e *eventReader) fromJSON(text []byte) *problem {
 func (e *eventReader) setJSON(name string, value []byte) *problem {
 	switch value[0] {
 	case '"':
-		return e.set(name, stringOf(value))
+		s, ok := stringOf(value)
+		if !ok {
+			return halfOfPair("/" + escapedPointer.Replace(name))
+		}
+		return e.set(name, s)
 	case 't', 'f':
 		return e.set(name, value[0] == 't')
 	case 'n':
@@ -142,8 +147,8 @@ func (e *eventReader) setJSON(name string, value []byte) *problem {
 	case '{', '[':
 		return e.fail("an attribute is a string, a boolean or an integer: an object or array belongs into data")
 	}
-	n, err := strconv.ParseInt(string(value), 10, 32)
-	if err != nil {
+	n, err := strconv.ParseFloat(string(value), 64) // some senders write 3 as 3.0
+	if err != nil || n != math.Trunc(n) || n < math.MinInt32 || n > math.MaxInt32 {
 		return e.fail("an attribute that is a number is an integer of 32 bits: send other numbers as strings")
 	}
 	return e.set(name, int32(n))
@@ -207,24 +212,75 @@ var attributeRules = map[string]struct {
 	"dataschema":      {isURI, "an absolute URI"},
 	"time":            {isTime, "a time like 2006-01-02T15:04:05.999Z (RFC 3339)"},
 	"datacontenttype": {isMediaType, "a type like application/json"},
-	"partitionkey":    {func(s string) bool { return isSet(s) && len(s) <= keyBytesMax }, "a string of 1 to 128 bytes"},
+	"partitionkey":    {isName, "a string of 1 to 128 characters"},
 }
 
 func isSet(s string) bool { return s != "" }
 
-func isReference(s string) bool {
-	_, err := url.Parse(s)
-	return err == nil && s != ""
-}
+// isReference looks at no more than the escapes of a URI: senders write IRIs too, and readers know what they can use.
+func isReference(s string) bool { return s != "" && hasWholeEscapes(s) }
 
 func isURI(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.IsAbs()
+	scheme, rest, ok := strings.Cut(s, ":")
+	return ok && isScheme(scheme) && hasWholeEscapes(rest)
 }
 
+// isScheme is section 3.1 of RFC 3986.
+func isScheme(s string) bool {
+	for i := range len(s) {
+		if !isLetter(s[i]) && (i == 0 || !isDigit(s[i]) && s[i] != '+' && s[i] != '-' && s[i] != '.') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func hasWholeEscapes(s string) bool {
+	for i := strings.IndexByte(s, '%'); i >= 0 && i < len(s); i++ {
+		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(b byte) bool  { return '0' <= b && b <= '9' }
+func isLetter(b byte) bool { return 'a' <= b|0x20 && b|0x20 <= 'z' }
+func isHex(b byte) bool    { return isDigit(b) || 'a' <= b|0x20 && b|0x20 <= 'f' }
+
+// isTime is section 5.6 of RFC 3339, with small letters and leap seconds, which time.Parse does not take.
 func isTime(s string) bool {
-	_, err := time.Parse(time.RFC3339Nano, s)
-	return err == nil
+	if len(s) < len("2006-01-02T15:04:05Z") || s[10]|0x20 != 't' || s[16] != ':' {
+		return false
+	}
+	if _, err := time.Parse(time.DateOnly, s[:10]); err != nil {
+		return false
+	}
+	return isClock(s[11:16]) && isUpTo(s[17:19], 60) && isOffset(afterFraction(s[19:]))
+}
+
+// afterFraction cuts digits behind a dot off.
+func afterFraction(s string) string {
+	if s[0] != '.' {
+		return s
+	}
+	rest := strings.TrimLeft(s[1:], "0123456789")
+	if len(rest) == len(s)-1 {
+		return s // a dot without digits, which is no offset
+	}
+	return rest
+}
+
+func isOffset(s string) bool {
+	return s == "Z" || s == "z" || len(s) == len("+15:04") && (s[0] == '+' || s[0] == '-') && isClock(s[1:])
+}
+
+// isClock reads 15:04.
+func isClock(s string) bool { return isUpTo(s[:2], 23) && s[2] == ':' && isUpTo(s[3:], 59) }
+
+// isUpTo reads two digits.
+func isUpTo(s string, most int) bool {
+	return isDigit(s[0]) && isDigit(s[1]) && int(s[0]-'0')*10+int(s[1]-'0') <= most
 }
 
 // finish looks for what every event has.
@@ -260,7 +316,11 @@ func (e *eventReader) setData(data, data64 []byte) *problem {
 	if data[0] != '"' {
 		return e.fail("with a datacontenttype that is not JSON, data is a string; send bytes as data_base64")
 	}
-	e.m.Body = []byte(stringOf(data))
+	text, ok := stringOf(data)
+	if !ok {
+		return halfOfPair("/data")
+	}
+	e.m.Body = []byte(text)
 	return nil
 }
 
@@ -269,8 +329,8 @@ func decodeBase64(quoted []byte) ([]byte, bool) {
 	if quoted[0] != '"' {
 		return nil, false
 	}
-	text := stringOf(quoted)
-	if strings.ContainsAny(text, "\r\n") {
+	text, ok := stringOf(quoted)
+	if !ok || strings.ContainsAny(text, "\r\n") {
 		return nil, false
 	}
 	body, err := base64.StdEncoding.Strict().DecodeString(text)

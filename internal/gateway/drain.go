@@ -63,8 +63,8 @@ func (g *gate) close() <-chan struct{} {
 	return g.empty
 }
 
-// Drain ends the service: /readyz says no, for DrainNotice requests are still taken, then they get 503 and "Connection: close", and Drain
-// waits for those under way. It is followed by Shutdown of the servers, and then by closing the notifiers. There is no way back. The error
+// Drain ends the service: /readyz says no, for DrainNotice requests are still taken, then they get 503, and Drain waits for those
+// under way. All answers say "Connection: close". It is followed by closing the notifiers and by Connections.End. There is no way back. The error
 // says how many requests were under way when the context ended.
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.gate.leaving.Store(true)

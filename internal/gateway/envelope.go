@@ -44,7 +44,7 @@ var itemMembers = map[string]itemMember{
 // envelopeItems finds the items of an envelope that has passed checkJSON.
 func envelopeItems(text []byte) (items []byte, p *problem) {
 	const shape = `the body is {"items":[...]}, with one member and no other`
-	isObject, p := eachMember(text, func(name string, value []byte) *problem {
+	isObject, p := eachMember(text, "", func(name string, value []byte) *problem {
 		if name != "items" || items != nil {
 			return problemOf(invalidMessage, shape)
 		}
@@ -68,7 +68,7 @@ type itemReader struct {
 func (it *itemReader) fail(text string) *problem { return problemOf(invalidMessage, text) }
 
 func (it *itemReader) read(text []byte) *problem {
-	isObject, p := eachMember(text, it.member)
+	isObject, p := eachMember(text, "", it.member)
 	if p != nil {
 		return p
 	}
@@ -100,15 +100,19 @@ func (it *itemReader) member(name string, value []byte) *problem {
 	if value[0] != '"' {
 		return it.fail(name + " is a string")
 	}
-	return it.text(member, stringOf(value))
+	s, ok := stringOf(value)
+	if !ok {
+		return halfOfPair("/" + name)
+	}
+	return it.text(member, s)
 }
 
 // text takes a member that is a string.
 func (it *itemReader) text(member itemMember, s string) *problem {
 	switch member {
 	case memberID:
-		if s == "" || len(s) > idBytesMax || !isText(s) {
-			return it.fail("id has 1 to " + strconv.Itoa(idBytesMax) + " bytes of UTF-8 without control characters")
+		if !isName(s) {
+			return it.fail("id" + aName)
 		}
 		it.m.ID = s
 	case memberType:
@@ -138,7 +142,11 @@ func (it *itemReader) setBody() *problem {
 		if it.content[0] != '"' {
 			return it.fail("text is a string: send other JSON as body")
 		}
-		it.m.Body, preset = []byte(stringOf(it.content)), textType
+		text, ok := stringOf(it.content)
+		if !ok {
+			return halfOfPair("/text")
+		}
+		it.m.Body, preset = []byte(text), textType
 	case memberBase64:
 		body, ok := decodeBase64(it.content)
 		if !ok {
@@ -158,7 +166,7 @@ func (it *itemReader) setBody() *problem {
 }
 
 func (it *itemReader) properties(text []byte) *problem {
-	isObject, p := eachMember(text, it.property)
+	isObject, p := eachMember(text, "/properties", it.property)
 	if !isObject {
 		return it.fail("properties is an object")
 	}
@@ -168,8 +176,8 @@ func (it *itemReader) properties(text []byte) *problem {
 func (it *itemReader) property(name string, value []byte) *problem {
 	_, twice := it.m.Properties[name]
 	switch {
-	case name == "" || len(name) > nameBytesMax || !isText(name):
-		return it.fail("the name of a property has 1 to " + strconv.Itoa(nameBytesMax) + " bytes of UTF-8 without control characters")
+	case !isName(name):
+		return it.fail("the name of a property" + aName)
 	case strings.HasPrefix(name, attributePrefix):
 		return it.fail("properties that begin with " + attributePrefix + " belong to CloudEvents: send those as application/cloudevents-batch+json")
 	case twice:
@@ -178,7 +186,10 @@ func (it *itemReader) property(name string, value []byte) *problem {
 		return it.fail("a message may have " + strconv.Itoa(it.propertiesMax) + " properties")
 	}
 	v, ok := propertyValue(value)
-	if !ok {
+	switch {
+	case !ok && value[0] == '"':
+		return halfOfPair("/properties/" + escapedPointer.Replace(name))
+	case !ok:
 		return it.fail("the value of a property is a string, a number or a boolean")
 	}
 	if it.m.Properties == nil {
@@ -188,11 +199,13 @@ func (it *itemReader) property(name string, value []byte) *problem {
 	return nil
 }
 
+var escapedPointer = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901, section 3
+
 // propertyValue gives a string, a bool, an int64 for a number written as an integer that fits, or a float64 for other numbers.
 func propertyValue(value []byte) (any, bool) {
 	switch value[0] {
 	case '"':
-		return stringOf(value), true
+		return stringOf(value)
 	case 't', 'f':
 		return value[0] == 't', true
 	case 'n', '{', '[':

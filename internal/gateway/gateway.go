@@ -60,7 +60,11 @@ type Options struct {
 	// Ready says why no message could be stored just now; nil: always ready. It has until its context ends.
 	Ready func(context.Context) error
 
-	// TrustedProxies are peers whose word on the client's address counts. It is used in logs only.
+	// RefusalsPerSecond is how many tokens from one address may be refused. Beyond it what comes from there with a token that was not verified
+	// a short time ago is not looked at, since a forged one costs as much as a good one. 0: any number
+	RefusalsPerSecond float64
+
+	// TrustedProxies are peers whose word on the client's address counts, in logs and for RefusalsPerSecond.
 	TrustedProxies []netip.Prefix
 
 	// Origins are the web origins, such as "https://app.example.com", whose pages may call; none: no page may. Compared exactly.
@@ -84,6 +88,7 @@ type Gateway struct {
 	gate    gate
 	memory  memory
 	quotas  quotas
+	sources sources
 	keys    keyStore
 	counts  counts
 	buffers buffers
@@ -125,6 +130,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.memory = newMemory(o.Limits.InFlightBytesMax, o.Limits.PrincipalShare)
 	g.quotas = newQuotas(o.Limits.QuotasMax)
+	g.sources = sources{newQuotas(o.Limits.QuotasMax), Quota{MessagesPerSecond: o.RefusalsPerSecond}}
 	g.keys = newKeyStore(o.Limits)
 	o.Metrics.RegisterMetricsWriter(g.writeMetrics)
 	return g, nil
@@ -160,7 +166,8 @@ func (d *door) setDefaults() {
 	}
 }
 
-// Server has limits that keep a slow, silent or greedy client from holding more than a connection. Its listeners and TLS are the caller's.
+// Server has limits that keep a slow, silent or greedy client from holding more than a connection. Its listeners and TLS are the caller's;
+// with one from Follow it can end without cutting a client off.
 func (g *Gateway) Server() *http.Server {
 	l := &g.o.Limits
 	return &http.Server{
@@ -185,6 +192,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{g: g, w: w, r: r, door: g.nowhere, start: g.o.Clock.Now()}
 	defer c.end()
 	w.Header()["X-Content-Type-Options"] = valueNoSniff
+	if g.gate.isDraining() {
+		w.Header()["Connection"] = valueClose
+	}
 	if p := c.serve(); p != nil {
 		c.refuse(p)
 	}

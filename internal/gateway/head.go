@@ -37,9 +37,7 @@ type eventAttribute struct{ name, value string }
 const (
 	propertyPrefix  = "Message-Property-"
 	eventPrefix     = "Ce-"
-	keyBytesMax     = 128 // the service's limit for a partition key
-	nameBytesMax    = 128 // of a property
-	idBytesMax      = 128 // the service's limit for a message id
+	nameCharsMax    = 128 // of a property's name, a message's id and a partition key; for the last two it is the service's limit
 	typeBytesMax    = 256
 	idemKeyBytesMax = 255
 )
@@ -116,8 +114,8 @@ func (c *call) readProperty(h *head, name string, values []string) *problem {
 	}
 	property := strings.ToLower(name[len(propertyPrefix):])
 	switch {
-	case property == "" || len(property) > nameBytesMax:
-		return problemOf(badHeader, "the name after Message-Property- has 1 to "+strconv.Itoa(nameBytesMax)+" characters")
+	case property == "" || len(property) > nameCharsMax:
+		return problemOf(badHeader, "the name after Message-Property- has 1 to "+strconv.Itoa(nameCharsMax)+" characters")
 	case !isText(value):
 		return problemOf(badHeader, "the header "+name+" is not UTF-8 without control characters: send other values in a batch, as JSON")
 	case len(h.properties)+len(h.attributes) >= c.g.o.Limits.PropertiesMax:
@@ -173,10 +171,15 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// isMediaType looks at "type/subtype"; parameters are the reader's affair.
+// isMediaType looks at "type/subtype"; parameters are the reader's affair, as long as they are printable ASCII.
 func isMediaType(s string) bool {
-	if len(s) > typeBytesMax || !isText(s) {
+	if len(s) > typeBytesMax {
 		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
 	}
 	media, _, _ := strings.Cut(s, ";")
 	kind, sub, ok := strings.Cut(strings.TrimRight(media, " \t"), "/")
@@ -221,9 +224,15 @@ func isText(s string) bool {
 	return utf8.ValidString(s)
 }
 
+// isName tells whether s may be a property's name, a message's id or a partition key.
+func isName(s string) bool { return s != "" && isText(s) && utf8.RuneCountInString(s) <= nameCharsMax }
+
+// aName is what isName wants, for texts.
+const aName = " has 1 to 128 characters in UTF-8, none of them a control character"
+
 func checkKey(k *kind, what, key string) *problem {
-	if key == "" || len(key) > keyBytesMax || !isText(key) {
-		return problemOf(k, what+" has 1 to "+strconv.Itoa(keyBytesMax)+" bytes of UTF-8 without control characters")
+	if !isName(key) {
+		return problemOf(k, what+aName)
 	}
 	return nil
 }

@@ -257,3 +257,25 @@ func TestKeysAreForgotten(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyOfSlowReader wants the key of a request to be settled when its messages are, though its client does not read the answer.
+func TestKeyOfSlowReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &target{}
+		g := start(t, s, nil)
+		body := `{"items":[` + strings.Repeat(`{"body":1},`, 499) + `{"body":1}]}` // the answer is more than net/http holds back
+		w := listen(t, g).wire(t)
+		w.send("POST /v1/hubs/orders/messages:batch HTTP/1.1\nHost: h\nAuthorization: Bearer anna\nContent-Type: application/json\nIdempotency-Key: k\n" +
+			fmt.Sprintf("Content-Length: %d\n\n", len(body)) + body)
+		synctest.Wait()
+		wantMetric(t, g, "evhub_gateway_requests_in_flight 1") // it is writing
+		a := serve(t, g, request(":batch", body, asJSON, "Idempotency-Key: k"))
+		if a.status != 201 || a.header.Get("Idempotency-Replayed") != "true" || len(s.messages()) != 500 {
+			t.Errorf("got %d %.200s with %d messages", a.status, a.body, len(s.messages()))
+		}
+		if first := w.answer(); first.body != a.body {
+			t.Error("the first answer is another")
+		}
+	})
+}

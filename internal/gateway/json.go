@@ -39,15 +39,18 @@ func firstInvalid(b []byte) int {
 // The functions below walk through text that checkJSON has passed; what they give are parts of it, byte for byte. They are here because
 // encoding/json keeps the last of two members with one name without a word, and copies.
 
-// eachMember calls f for each member of an object, and stops at a problem. It tells whether the text is an object.
-func eachMember(text []byte, f func(name string, value []byte) *problem) (bool, *problem) {
+// eachMember calls f for each member of an object, and stops at a problem. It tells whether the text is an object. at is the way to it.
+func eachMember(text []byte, at string, f func(name string, value []byte) *problem) (bool, *problem) {
 	if kindOf(text) != '{' {
 		return false, nil
 	}
 	rest := skipSpace(skipSpace(text)[1:])
 	for rest[0] != '}' {
 		n := valueEnd(rest)
-		name := stringOf(rest[:n])
+		name, ok := stringOf(rest[:n])
+		if !ok {
+			return true, halfOfPair(at)
+		}
 		rest = skipSpace(skipSpace(rest[n:])[1:]) // past the colon
 		n = valueEnd(rest)
 		if p := f(name, rest[:n]); p != nil {
@@ -131,15 +134,48 @@ func stringEnd(b []byte) int {
 	}
 }
 
-// stringOf decodes a JSON string.
-func stringOf(quoted []byte) string {
+// stringOf decodes a JSON string, unless that would lose something: half of a surrogate pair stands for no character, and encoding/json
+// makes U+FFFD of it.
+func stringOf(quoted []byte) (string, bool) {
 	inner := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner)
+		return string(inner), true
+	}
+	if hasHalfOfPair(inner) {
+		return "", false
 	}
 	var s string
 	if err := json.Unmarshal(quoted, &s); err != nil {
 		panic("BUG: a string of checked JSON cannot be decoded: " + err.Error())
 	}
-	return s
+	return s, true
+}
+
+// hasHalfOfPair looks for a \u escape of a surrogate without its other half right behind or before it.
+func hasHalfOfPair(inner []byte) bool {
+	for i := bytes.IndexByte(inner, '\\'); i >= 0 && i < len(inner); {
+		switch {
+		case inner[i] != '\\':
+			i++
+		case !isSurrogate(inner[i:], '8', 'f'): // of any kind
+			i += 2 // an escaped backslash is not looked at again
+		case isSurrogate(inner[i:], '8', 'b') && isSurrogate(inner[i+6:], 'c', 'f'):
+			i += 12
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// isSurrogate tells whether b begins with \uDX.., where X is from low to high.
+func isSurrogate(b []byte, low, high byte) bool {
+	const lower = 'a' - 'A' // a bit that digits have as well
+	return len(b) >= 6 && b[0] == '\\' && b[1] == 'u' && b[2]|lower == 'd' && low <= b[3]|lower && b[3]|lower <= high
+}
+
+// halfOfPair is the problem of a string that cannot be decoded, at a JSON pointer.
+func halfOfPair(at string) *problem {
+	return &problem{kind: invalidMessage, pointer: at, detail: `the string at pointer, or a name in the object there, has a \u escape that is half of ` +
+		"a surrogate pair and stands for no character: send both halves, or bytes as base64"}
 }

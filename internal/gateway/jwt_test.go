@@ -39,6 +39,22 @@ func mint(t *testing.T, key ed25519.PrivateKey, scope string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
 }
 
+// newIssuer gives the key of the tests' issuer, and a verifier that trusts it and lets each of its callers send at a rate.
+func newIssuer(t *testing.T, rate float64) (ed25519.PrivateKey, *jwt.Verifier) {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	x := base64.RawURLEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
+	v, err := jwt.New(jwt.Options{
+		Issuers: []jwt.Issuer{{URL: tokenIssuer, Audiences: []string{"api://events"}, Keys: fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":%q}]}`, x)}},
+		Rules:   []jwt.Rule{{Issuer: tokenIssuer, Kind: jwt.Any, Claim: "scope", Value: "events.send", Hubs: []string{"orders"}, Actions: []jwt.Action{jwt.Send}, Rate: rate}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	return key, v
+}
+
 // TestTokens goes the whole way with real tokens. Time stands still meanwhile, and so does the quota.
 func TestTokens(t *testing.T) {
 	t.Parallel()
@@ -46,16 +62,7 @@ func TestTokens(t *testing.T) {
 }
 
 func testTokens(t *testing.T) {
-	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
-	x := base64.RawURLEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
-	v, err := jwt.New(jwt.Options{
-		Issuers: []jwt.Issuer{{URL: tokenIssuer, Audiences: []string{"api://events"}, Keys: fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":%q}]}`, x)}},
-		Rules:   []jwt.Rule{{Issuer: tokenIssuer, Kind: jwt.Any, Claim: "scope", Value: "events.send", Hubs: []string{"orders"}, Actions: []jwt.Action{jwt.Send}, Rate: 3}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(v.Close)
+	key, v := newIssuer(t, 3)
 	var audit bytes.Buffer
 	g := start(t, &target{}, func(o *gateway.Options) {
 		o.Tokens, o.Audit = gateway.JWT(v), slog.New(slog.NewJSONHandler(&audit, nil))

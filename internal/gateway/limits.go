@@ -32,7 +32,7 @@ type Limits struct {
 	IdempotencyBytesMax int
 	IdempotencyAge      time.Duration
 
-	// QuotasMax is how many callers' quotas are remembered. The one that was away the longest is forgotten first. 65,536
+	// QuotasMax is how many callers' quotas are remembered, and as many addresses for Options.RefusalsPerSecond. The one that was away the longest is forgotten first. 65,536
 	QuotasMax int
 
 	// DrainNotice is how long Drain stays open after it stopped being ready, so that balancers see it in time. 0

@@ -21,7 +21,7 @@ func (c *call) audit() {
 	}
 	c.instance()
 	attrs := append(make([]slog.Attr, 0, 16),
-		slog.String("request", c.requestID), slog.String("from", c.g.client(c.r)), slog.String("hub", c.hub),
+		slog.String("request", c.requestID), slog.String("from", c.g.clientText(c.r)), slog.String("hub", c.hub),
 		slog.Int("status", c.status), slog.String("outcome", c.word()))
 	if c.principal != nil {
 		who := c.principal.Identity()
@@ -70,7 +70,7 @@ func (c *call) logAccess(took time.Duration) {
 		return
 	}
 	c.instance()
-	c.g.o.Log.LogAttrs(ctx, level, "request", slog.String("request", c.requestID), slog.String("from", c.g.client(c.r)),
+	c.g.o.Log.LogAttrs(ctx, level, "request", slog.String("request", c.requestID), slog.String("from", c.g.clientText(c.r)),
 		slog.String("method", c.r.Method), slog.String("hub", c.hub), slog.Int("status", c.status), slog.String("outcome", c.word()),
 		slog.Int64("bytes", max(c.r.ContentLength, int64(len(c.body)))), slog.Duration("took", took))
 }

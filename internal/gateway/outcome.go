@@ -182,6 +182,9 @@ func (o *outcome) appendItem(dst []byte) []byte {
 	dst = appendQuoted(append(dst, `,"type":`...), problemBase+p.slug)
 	dst = appendQuoted(append(dst, `,"title":`...), p.title)
 	dst = appendQuoted(append(dst, `,"detail":`...), p.detail)
+	if p.pointer != "" {
+		dst = appendQuoted(append(dst, `,"pointer":`...), p.pointer)
+	}
 	dst = appendQuoted(append(dst, `,"outcome":`...), string(p.outcome))
 	dst = strconv.AppendBool(append(dst, `,"retryable":`...), p.retryable)
 	return append(dst, '}')

@@ -43,6 +43,9 @@ var (
 	uncheckable   = &kind{slug: "credential-not-checked", status: 503, title: "Credential cannot be checked now",
 		outcome: notStored, retryable: true, wait: 2 * time.Second,
 	}
+	overRefused = &kind{slug: "too-many-refused-tokens", status: 429, title: "Too many refused tokens from your address",
+		outcome: notStored, retryable: true, wait: time.Second,
+	}
 	forbidden = &kind{slug: "forbidden", status: 403, title: "No right to publish here", outcome: notStored}
 	overQuota = &kind{slug: "over-quota", status: 429, title: "Over your quota",
 		outcome: notStored, retryable: true, wait: time.Second,
@@ -87,7 +90,7 @@ var (
 
 // kinds are all there are: metrics have a counter for each.
 var kinds = [...]*kind{
-	noSuchPath, methodNotAllowed, draining, badCredential, unauthorized, uncheckable, forbidden, overQuota, overShare, keyInUse, keyUsedForElse,
+	noSuchPath, methodNotAllowed, draining, badCredential, unauthorized, uncheckable, overRefused, forbidden, overQuota, overShare, keyInUse, keyUsedForElse,
 	unknownHub, badHeader, badType, badEncoding, tooLarge, slowBody, brokenBody, badJSON, invalidMessage,
 	overloaded, internal, refused, busy, unavailable, expired, outcomeLost, brokenInside,
 }
@@ -96,6 +99,7 @@ var kinds = [...]*kind{
 type problem struct {
 	*kind
 	detail     string        // what to do; it quotes no key, body or token, and nothing that the target said
+	pointer    string        // the place in the body (RFC 6901); "": none in particular, or all of it
 	retryAfter time.Duration // when known better than by kind.wait
 	challenge  string        // WWW-Authenticate
 	allow      string        // Allow
@@ -104,12 +108,13 @@ type problem struct {
 
 func problemOf(k *kind, detail string) *problem { return &problem{kind: k, detail: detail} }
 
-// details are the members of a problem details object (RFC 9457) with ours: outcome, retryable, items.
+// details are the members of a problem details object (RFC 9457) with ours: pointer, outcome, retryable, items.
 type details struct {
 	Type      string      `json:"type"`
 	Title     string      `json:"title"`
 	Status    int         `json:"status"`
 	Detail    string      `json:"detail"`
+	Pointer   string      `json:"pointer,omitempty"`
 	Instance  string      `json:"instance,omitempty"`
 	Outcome   outcomeWord `json:"outcome,omitempty"`
 	Retryable bool        `json:"retryable"`
@@ -117,7 +122,7 @@ type details struct {
 
 // render gives the body of the answer; instance names the occurrence and may be empty.
 func (p *problem) render(instance string) []byte {
-	body, err := json.Marshal(details{problemBase + p.slug, p.title, p.status, p.detail, instance, p.outcome, p.retryable})
+	body, err := json.Marshal(details{problemBase + p.slug, p.title, p.status, p.detail, p.pointer, instance, p.outcome, p.retryable})
 	if err != nil {
 		panic("BUG: problem details cannot be encoded: " + err.Error())
 	}

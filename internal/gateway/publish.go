@@ -60,7 +60,7 @@ func (c *call) publishMany(h *head) *problem {
 	}
 	messages, outcomes := make([]notify.Message, len(items)), make([]outcome, len(items))
 	for i, item := range items {
-		outcomes[i].problem = c.readItem(h.form, item, &messages[i])
+		outcomes[i].problem = c.readItem(h.form, item, i, &messages[i])
 		if p := c.lease.grow(int64(len(messages[i].Properties)) * propertyBytes); p != nil {
 			return p
 		}
@@ -96,13 +96,15 @@ func (c *call) splitBatch(h *head) (items [][]byte, p *problem) {
 	return items, nil
 }
 
-// readItem makes one message of a batch.
-func (c *call) readItem(f form, text []byte, m *notify.Message) *problem {
+// readItem makes one message of a batch. Its problem says where in the body the item is.
+func (c *call) readItem(f form, text []byte, index int, m *notify.Message) *problem {
 	l := &c.g.o.Limits
 	var p *problem
+	list := "/"
 	if f == envelope {
 		reader := itemReader{m: m, propertiesMax: l.PropertiesMax}
 		p = reader.read(text)
+		list = "/items/"
 	} else {
 		reader := eventReader{kind: invalidMessage, m: m, propertiesMax: l.PropertiesMax}
 		p = reader.fromJSON(text)
@@ -110,33 +112,42 @@ func (c *call) readItem(f form, text []byte, m *notify.Message) *problem {
 	if p == nil && len(m.Body) > l.BodyBytesMax {
 		p = problemOf(tooLarge, "the body of a message may have "+strconv.Itoa(l.BodyBytesMax)+" bytes: send a reference to what is larger")
 	}
+	if p != nil {
+		p.pointer = list + strconv.Itoa(index) + p.pointer
+	}
 	return p
 }
 
 // complete sends what has no problem yet, and gives the answer that render makes of the outcomes.
 //
-// A request with an idempotency key claims it for as long as that takes. The key is released even if something panics on the way; what
-// became of the messages is then unknown, and a repetition sends them again.
+// A request with an idempotency key claims it until the answer is known. Whether the client reads that is no matter: a repetition gets it too.
 func (c *call) complete(messages []notify.Message, outcomes []outcome, h *head, render func() answer) *problem {
 	claimed, answered, p := c.claimKey(h)
 	if p != nil || answered {
 		return p
 	}
-	var given answer
 	if claimed != nil {
-		defer func() { c.settleKey(claimed, outcomes, given) }()
-		for i, before := range claimed.stored {
-			outcomes[i] = before
-		}
+		c.answer(c.sendClaimed(messages, outcomes, claimed, render))
+		return nil
 	}
-	c.sendOpen(messages, outcomes, claimed)
-	given = render()
-	c.answer(given)
+	c.sendOpen(messages, outcomes, false)
+	c.answer(render())
 	return nil
 }
 
+// sendClaimed sends what an earlier attempt did not store, and settles the key. That is done even if something panics on the way; what
+// became of the messages is then unknown, and a repetition sends them again.
+func (c *call) sendClaimed(messages []notify.Message, outcomes []outcome, claimed *attempt, render func() answer) (given answer) {
+	defer func() { c.settleKey(claimed, outcomes, given) }()
+	for i, before := range claimed.stored {
+		outcomes[i] = before
+	}
+	c.sendOpen(messages, outcomes, true)
+	return render()
+}
+
 // sendOpen sends the messages that have no problem and are not stored by an earlier attempt.
-func (c *call) sendOpen(messages []notify.Message, outcomes []outcome, claimed *attempt) {
+func (c *call) sendOpen(messages []notify.Message, outcomes []outcome, detached bool) {
 	c.messages, c.firstID = len(messages), messages[0].ID
 	open, of := c.one.open[:0], c.one.openOf[:0]
 	if len(messages) > 1 {
@@ -153,7 +164,7 @@ func (c *call) sendOpen(messages []notify.Message, outcomes []outcome, claimed *
 		}
 	}
 	if len(open) > 0 {
-		c.send(open, of, claimed != nil)
+		c.send(open, of, detached)
 	}
 }
 

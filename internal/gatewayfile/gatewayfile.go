@@ -58,7 +58,7 @@ type API struct {
 	Address string `key:"address"` // host:port, 127.0.0.1:8080
 	TLS     *TLS   `key:"tls"`     // nil: plain HTTP, of this machine only
 
-	// TrustedProxies are peers whose word on the caller's address is taken.
+	// TrustedProxies are peers whose word on the caller's address is taken, for logs and for Limits.Refusals.
 	TrustedProxies []netip.Prefix `key:"trustedProxies"`
 }
 
@@ -156,7 +156,8 @@ type Limits struct {
 	BodyTime       time.Duration `key:"bodyTime" min:"1s" max:"10m"`       // for a body to come in, 30 s
 	BodyRate       Bytes         `key:"bodyRate" min:"1" max:"1GiB"`       // the least a second that a body comes at after 5 s, 16 KiB
 	Headers        Bytes         `key:"headers" min:"4KiB" max:"1MiB"`     // 32 KiB
-	Quotas         int           `key:"quotas" min:"1" max:"10000000"`     // callers whose rates are remembered, 65,536
+	Quotas         int           `key:"quotas" min:"1" max:"10000000"`     // callers whose rates are remembered, and addresses, 65,536
+	Refusals       int           `key:"refusals" min:"0" max:"1000000"`    // refused tokens a second of one address before it must wait, 20; 0: any
 	Idempotency    Idempotency   `key:"idempotency"`
 }
 
@@ -196,7 +197,7 @@ func defaults() Config {
 		Listeners: Listeners{API: API{Address: "127.0.0.1:8080"}, Probes: Probes{Address: "127.0.0.1:8081"}},
 		Limits: Limits{
 			Body: 1 << 20, Batch: 4 << 20, Items: 1000, Properties: 64, InFlight: 256 << 20, PrincipalShare: 0.25,
-			HandlerTime: 10 * time.Second, BodyTime: 30 * time.Second, BodyRate: 16 << 10, Headers: 32 << 10, Quotas: 65536,
+			HandlerTime: 10 * time.Second, BodyTime: 30 * time.Second, BodyRate: 16 << 10, Headers: 32 << 10, Quotas: 65536, Refusals: 20,
 			Idempotency: Idempotency{Entries: 65536, Memory: 32 << 20, Age: 24 * time.Hour},
 		},
 		Drain:    Drain{Wait: 5 * time.Second, Total: 25 * time.Second},

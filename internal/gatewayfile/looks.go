@@ -9,4 +9,9 @@ var (
 
 // Looks tells a gateway file from the emulator's Config.json, by keys of either that stand in it. It sees a file that is broken as well, so
 // that the right reader says what is wrong.
-func Looks(data []byte) bool { return ourKey.Match(data) && !theirKey.Match(data) }
+func Looks(data []byte) bool {
+	if text, problem := decoded(data); problem == "" {
+		data = text
+	}
+	return ourKey.Match(data) && !theirKey.Match(data)
+}

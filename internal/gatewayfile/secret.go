@@ -34,6 +34,9 @@ func (s Secret) Value() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("the secret's file %.200q: %w", s.file, err)
 		}
+		if text, problem := decoded(data); problem == "" {
+			data = text // what is not text may be a password all the same
+		}
 		value = strings.TrimRight(string(data), "\r\n")
 		if value == "" {
 			return "", fmt.Errorf("the secret's file %.200q is empty", s.file)

@@ -31,9 +31,9 @@ type node struct {
 
 // tree gives the root of the file.
 func (d *decoder) tree(data []byte) (root node, ok bool) {
-	src := bytes.TrimPrefix(data, []byte("\ufeff"))
-	if text := unreadable(src); text != "" {
-		d.errors.add(place{}, "", text)
+	src, problem := decoded(data)
+	if problem != "" {
+		d.errors.add(place{}, "", problem)
 		return node{}, false
 	}
 	var tokens token.Tokens
@@ -67,16 +67,6 @@ func guarded(f func()) (calm bool) {
 	defer func() { calm = recover() == nil }()
 	f()
 	return
-}
-
-func unreadable(src []byte) string {
-	switch {
-	case len(src) > fileBytesMax:
-		return fmt.Sprintf("is longer than %s", Bytes(fileBytesMax))
-	case bytes.HasPrefix(src, []byte{0xff, 0xfe}), bytes.HasPrefix(src, []byte{0xfe, 0xff}), bytes.IndexByte(src, 0) >= 0:
-		return "the file is UTF-16 or no text; save it as UTF-8"
-	}
-	return ""
 }
 
 // flattened makes spaces of the tabs of a JSON file, where they are fine, while in YAML they may not indent. A tab in a JSON string is

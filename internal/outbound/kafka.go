@@ -28,7 +28,8 @@ type cluster struct {
 	k *gatewayfile.Kafka
 	n *kafka.Notifier
 
-	client *kgo.Client
+	client   *kgo.Client
+	bytesMax int64 // of records in its hands
 
 	mu     sync.Mutex // guards what follows
 	topics []string
@@ -65,7 +66,7 @@ func openKafka(k *gatewayfile.Kafka, o Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{k: k, client: client, n: kafka.New(client)}, nil
+	return &cluster{k: k, client: client, n: kafka.New(client), bytesMax: int64(o.Batching.Memory)}, nil
 }
 
 // mechanism reads the password for each connection, so that it may be replaced.
@@ -156,6 +157,10 @@ func (c *cluster) close(ctx context.Context) error {
 }
 
 func (c *cluster) stats() map[string]eventhubs.Stats { return nil }
+
+func (c *cluster) waiting() map[string]Waiting {
+	return map[string]Waiting{"": {int(c.client.BufferedProduceRecords()), c.client.BufferedProduceBytes(), c.bytesMax}}
+}
 
 // kafkaLog passes on what an operator can act on.
 type kafkaLog struct{ to *slog.Logger }

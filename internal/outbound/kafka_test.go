@@ -35,6 +35,9 @@ func TestKafka(t *testing.T) {
 	target := c.open(fmt.Sprintf("{kafka: {brokers: %s}}", list(cluster)), nil)
 	mustNotify(t, target, "orders")
 	mustNotify(t, target, "audit")
+	if w := target.Waiting(); w[""] != (Waiting{BytesMax: 64 << 20}) || len(w) != 1 {
+		t.Errorf("waiting %+v", w)
+	}
 	if storedInKafka(cluster, "orders") != 1 || storedInKafka(cluster, "audit") != 1 || target.System() != "kafka" || target.Stats() != nil {
 		t.Errorf("stored %d and %d", storedInKafka(cluster, "orders"), storedInKafka(cluster, "audit"))
 	}

@@ -170,7 +170,7 @@ func (l *line) leave(p *pipe) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	gone := p.notifier.Stats()
-	gone.Messages, gone.Bytes, gone.Lanes, gone.Flying, gone.BreakerOpen = 0, 0, 0, 0, false // of now, and not counted
+	gone.Messages, gone.Bytes, gone.BytesMax, gone.Lanes, gone.Flying, gone.BreakerOpen = 0, 0, 0, 0, 0, false // of now, and not counted
 	l.past = sum(l.past, gone)
 	l.pipes = slices.DeleteFunc(l.pipes, func(q *pipe) bool { return q == p })
 }

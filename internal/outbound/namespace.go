@@ -259,3 +259,5 @@ func (n *namespace) keyName() string {
 	}
 	return c.KeyName
 }
+
+func (n *namespace) waiting() map[string]Waiting { return waitingOf(n.stats()) }

@@ -72,6 +72,7 @@ type way interface {
 	ready(context.Context) error
 	close(context.Context) error
 	stats() map[string]eventhubs.Stats
+	waiting() map[string]Waiting
 }
 
 var errClosed = &notify.Error{Reason: notify.Closed, Text: "the service is shutting down: nothing was sent"}
@@ -135,3 +136,21 @@ func (t *Target) System() string { return t.way.system() }
 
 // Stats gives the numbers of each hub of an Event Hubs or broker target. A Kafka client has none of these.
 func (t *Target) Stats() map[string]eventhubs.Stats { return t.way.stats() }
+
+// Waiting is what waits to be sent or is under way.
+type Waiting struct {
+	Messages int
+	Bytes    int64
+	BytesMax int64 // what Bytes are held to
+}
+
+// Waiting gives what each hub has in hand. All topics of a Kafka cluster share one client, which is under "".
+func (t *Target) Waiting() map[string]Waiting { return t.way.waiting() }
+
+func waitingOf(stats map[string]eventhubs.Stats) map[string]Waiting {
+	of := make(map[string]Waiting, len(stats))
+	for hub, s := range stats {
+		of[hub] = Waiting{s.Messages, s.Bytes, s.BytesMax}
+	}
+	return of
+}

@@ -37,6 +37,9 @@ func TestBroker(t *testing.T) {
 	if notify.ReasonOf(results[0].Err) != notify.NotFound {
 		t.Errorf("a message for another hub: %+v", results)
 	}
+	if w := target.Waiting(); w["orders"] != (Waiting{BytesMax: 64 << 20}) || len(w) != 2 {
+		t.Errorf("waiting %+v", w)
+	}
 	if s := target.Stats(); s["orders"].Stored != 1 || s["audit"].Stored != 1 || len(s) != 2 || target.System() != "eventhubs" {
 		t.Errorf("stats %+v of %s", s, target.System())
 	}

@@ -6,16 +6,21 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/evhub-dev/evhub/internal/outbound"
 	"github.com/evhub-dev/evhub/notify"
 	"github.com/evhub-dev/evhub/notify/eventhubs"
 )
 
 // writeMetrics adds what the verifier and the ways out count. Labels are issuers and hubs of the configuration and words of ours, so that no
-// caller can add a line.
+// caller can add a line; each line is there from the start, so that the first of a kind is seen as a rise from zero.
 func (s *Service) writeMetrics(w io.Writer) {
 	fmt.Fprintf(w, "evhub_build_info{version=%q} 1\n", s.o.Version)
 	s.writeTokens(w)
 	for _, target := range s.targets {
+		waiting := target.Waiting()
+		for _, hub := range slices.Sorted(maps.Keys(waiting)) {
+			writeWaiting(w, fmt.Sprintf("target=%q,hub=%q", target.Name(), hub), waiting[hub])
+		}
 		stats := target.Stats()
 		for _, hub := range slices.Sorted(maps.Keys(stats)) {
 			writeTarget(w, fmt.Sprintf("target=%q,hub=%q", target.Name(), hub), stats[hub])
@@ -40,13 +45,17 @@ func (s *Service) writeTokens(w io.Writer) {
 	}
 }
 
+func writeWaiting(w io.Writer, label string, s outbound.Waiting) {
+	fmt.Fprintf(w, "evhub_target_waiting_messages{%s} %d\n", label, s.Messages)
+	fmt.Fprintf(w, "evhub_target_waiting_bytes{%s} %d\n", label, s.Bytes)
+	fmt.Fprintf(w, "evhub_target_waiting_bytes_max{%s} %d\n", label, s.BytesMax)
+}
+
 func writeTarget(w io.Writer, label string, s eventhubs.Stats) {
 	breaker := 0
 	if s.BreakerOpen {
 		breaker = 1
 	}
-	fmt.Fprintf(w, "evhub_target_waiting_messages{%s} %d\n", label, s.Messages)
-	fmt.Fprintf(w, "evhub_target_waiting_bytes{%s} %d\n", label, s.Bytes)
 	fmt.Fprintf(w, "evhub_target_lanes{%s} %d\n", label, s.Lanes)
 	fmt.Fprintf(w, "evhub_target_breaker_open{%s} %d\n", label, breaker)
 	fmt.Fprintf(w, "evhub_target_batches_total{%s} %d\n", label, s.Batches)
@@ -55,8 +64,6 @@ func writeTarget(w io.Writer, label string, s eventhubs.Stats) {
 	fmt.Fprintf(w, "evhub_target_messages_retried_total{%s} %d\n", label, s.Retried)
 	fmt.Fprintf(w, "evhub_target_messages_stored_total{%s} %d\n", label, s.Stored)
 	for reason, n := range s.Failed {
-		if n > 0 {
-			fmt.Fprintf(w, "evhub_target_messages_failed_total{%s,reason=%q} %d\n", label, notify.Reason(reason).String(), n)
-		}
+		fmt.Fprintf(w, "evhub_target_messages_failed_total{%s,reason=%q} %d\n", label, notify.Reason(reason).String(), n)
 	}
 }

@@ -51,8 +51,9 @@ type Service struct {
 	targets []*outbound.Target
 	proof   *proof
 
-	api, probes             *http.Server
-	apiListener, probesDoor net.Listener
+	api, probes *http.Server
+	apiDoor     *gateway.Connections
+	probesDoor  net.Listener
 
 	serving  sync.WaitGroup
 	draining atomic.Bool
@@ -73,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s.proof.start()
-	s.serve(s.apiListener, s.api, o.Config.Listeners.API.TLS)
+	s.serve(s.apiDoor, s.api, o.Config.Listeners.API.TLS)
 	s.serve(s.probesDoor, s.probes, nil)
 	return s, nil
 }
@@ -95,7 +96,7 @@ func (s *Service) make(ctx context.Context) error {
 	s.gateway, err = gateway.New(gateway.Options{
 		Routes: routes, Tokens: gateway.JWT(s.tokens), Clock: s.o.Clock, Log: s.log, Audit: s.o.Audit, Metrics: set, Tracer: s.o.Tracer,
 		AccessSample: c.Logging.AccessSample, Limits: limits(c), Ready: s.ready,
-		TrustedProxies: c.Listeners.API.TrustedProxies, Origins: c.CORS.Origins,
+		RefusalsPerSecond: refusals(c), TrustedProxies: c.Listeners.API.TrustedProxies, Origins: c.CORS.Origins,
 	})
 	if err != nil {
 		return err
@@ -106,11 +107,22 @@ func (s *Service) make(ctx context.Context) error {
 	if s.api.TLSConfig, err = serverTLS(c.Listeners.API.TLS, s.o.Clock, s.log); err != nil {
 		return err
 	}
-	if s.apiListener, err = listen(ctx, "listeners.api.address", c.Listeners.API.Address); err != nil {
+	ln, err := listen(ctx, "listeners.api.address", c.Listeners.API.Address)
+	if err != nil {
 		return err
 	}
+	s.apiDoor = gateway.Follow(s.api, ln)
 	s.probesDoor, err = listen(ctx, "listeners.probes.address", c.Listeners.Probes.Address)
 	return err
+}
+
+// refusals is no bound where all callers would share one, because they come from an ingress whose word on their addresses is not taken.
+func refusals(c *gatewayfile.Config) float64 {
+	api := &c.Listeners.API
+	if api.TLS != nil && api.TLS.TerminatedBy != "" && len(api.TrustedProxies) == 0 {
+		return 0
+	}
+	return float64(c.Limits.Refusals)
 }
 
 func limits(c *gatewayfile.Config) gateway.Limits {
@@ -186,7 +198,7 @@ func (s *Service) ready(context.Context) error {
 }
 
 // APIAddress and ProbesAddress are where the service listens.
-func (s *Service) APIAddress() string    { return s.apiListener.Addr().String() }
+func (s *Service) APIAddress() string    { return s.apiDoor.Addr().String() }
 func (s *Service) ProbesAddress() string { return s.probesDoor.Addr().String() }
 
 // Run serves until ctx is done or a listener falls, then drains for as long as the configuration allows. The error is that of the listener,
@@ -203,23 +215,31 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, s.Shutdown(limited))
 }
 
-// Shutdown ends in order: readiness, requests, what waits to be sent, connections out, listeners. The probes answer until the end. When ctx
-// ends first, callers that still wait are told what became of their messages, for which there is a second more. The error says what was not
-// done.
+// Shutdown ends in order: readiness, requests, what waits to be sent, connections out, listeners, connections of callers. The probes answer
+// until the end. When ctx ends first, callers that still wait are told what became of their messages, for which there is a second more. The
+// error says what was not done.
 func (s *Service) Shutdown(ctx context.Context) error {
 	err := s.gateway.Drain(ctx)
 	s.draining.Store(true)
 	s.proof.stop()
 	err = errors.Join(err, s.closeTargets(ctx))
-	answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
-	defer cancel()
-	if s.api.Shutdown(answers) != nil {
-		s.api.Close()
-	}
+	s.endConnections(ctx)
 	s.tokens.Close()
 	s.probes.Close()
 	s.serving.Wait()
 	return err
+}
+
+// endConnections gives callers the time to read their answers, and to hear that they should go elsewhere.
+func (s *Service) endConnections(ctx context.Context) {
+	if s.apiDoor.End(ctx) != nil {
+		answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+		defer cancel()
+		if err := s.apiDoor.End(answers); err != nil {
+			s.log.Warn("callers were cut off, since the time to drain is over", "err", err)
+		}
+	}
+	s.api.Close()
 }
 
 func (s *Service) closeTargets(ctx context.Context) error {
@@ -234,10 +254,11 @@ func (s *Service) closeTargets(ctx context.Context) error {
 
 // giveUp takes back what make has done.
 func (s *Service) giveUp() {
-	for _, ln := range []net.Listener{s.apiListener, s.probesDoor} {
-		if ln != nil {
-			ln.Close()
-		}
+	if s.apiDoor != nil {
+		s.apiDoor.Close()
+	}
+	if s.probesDoor != nil {
+		s.probesDoor.Close()
 	}
 	if s.tokens != nil {
 		s.tokens.Close()

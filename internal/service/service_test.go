@@ -1,12 +1,14 @@
 package service
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -244,5 +246,94 @@ func TestStartSaysWhatCannotListen(t *testing.T) {
 	c.Listeners.Probes.Address = w.amqp // taken by the broker
 	if _, err := Start(t.Context(), Options{Config: c}); err == nil || !strings.Contains(err.Error(), "listeners.probes.address: cannot listen on "+w.amqp) {
 		t.Errorf("start: %v", err)
+	}
+}
+
+// TestMetricsBegin wants a series for what has not happened yet: a rate needs the zero before the first.
+func TestMetricsBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var text strings.Builder
+	w.start(t).writeMetrics(&text)
+	for _, line := range []string{
+		`evhub_tokens_refused_total{reason="bad_signature"} 0`,
+		`evhub_tokens_refused_total{reason="no_right"} 0`,
+		`evhub_issuer_load_failures_total{issuer="` + w.issuer + `"} 0`,
+		`evhub_target_messages_failed_total{target="broker",hub="orders",reason="busy"} 0`,
+		`evhub_target_messages_failed_total{target="broker",hub="orders",reason="unknown"} 0`,
+		`evhub_target_waiting_bytes{target="broker",hub="orders"} 0`,
+		`evhub_target_waiting_bytes_max{target="broker",hub="orders"} 67108864`,
+	} {
+		if !strings.Contains(text.String(), line+"\n") {
+			t.Errorf("no %s in\n%s", line, text.String())
+		}
+	}
+}
+
+// TestRefusals wants no bound on addresses where there is but one.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tt := range []struct {
+		name string
+		api  gatewayfile.API
+		want float64
+	}{
+		{"callers come themselves", gatewayfile.API{}, 20},
+		{"over TLS", gatewayfile.API{TLS: &gatewayfile.TLS{Certificate: "tls.crt"}}, 20},
+		{"through an ingress", gatewayfile.API{TLS: &gatewayfile.TLS{TerminatedBy: gatewayfile.Ingress}}, 0},
+		{"through one that is trusted", gatewayfile.API{TLS: &gatewayfile.TLS{TerminatedBy: gatewayfile.Ingress}, TrustedProxies: proxies}, 20},
+	} {
+		c := &gatewayfile.Config{Listeners: gatewayfile.Listeners{API: tt.api}, Limits: gatewayfile.Limits{Refusals: 20}}
+		if got := refusals(c); got != tt.want {
+			t.Errorf("%s: %g, want %g", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestShutdownAnswersWhatIsComing has a client that keeps its connection and is in the middle of a request when the service is asked to go.
+func TestShutdownAnswersWhatIsComing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := Start(t.Context(), Options{Config: w.config(t, w.amqp)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := net.Dial("tcp", s.APIAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r := bufio.NewReader(nc)
+	exchange := func(text string, status int, closes bool) {
+		t.Helper()
+		if _, err := io.WriteString(nc, text); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		if answer.StatusCode != status || answer.Close != closes {
+			t.Errorf("got %s, close %t", answer.Status, answer.Close)
+		}
+	}
+	const first, rest = "POST /v1/hubs/orders/messages HTTP/1.1\r\nHost: h\r\n", "Content-Length: 0\r\n\r\n"
+	exchange(first+rest, 401, false)
+	if _, err := io.WriteString(nc, first); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.gateway.Drain(t.Context()); err != nil { // as Shutdown begins
+		t.Fatal(err)
+	}
+	if status, text := ready(t, s); status != 503 || text != "draining\n" {
+		t.Errorf("%d %s", status, text)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	exchange(rest, 503, true)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

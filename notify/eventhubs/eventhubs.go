@@ -230,6 +230,7 @@ func (n *Notifier) rest() {
 type Stats struct {
 	Messages    int   // waiting or under way
 	Bytes       int64 // of the same, as MemoryBytes counts them
+	BytesMax    int64 // Options.MemoryBytes
 	Lanes       int   // keys and partitions among them, and one for all without
 	Flying      int   // batches under way
 	BreakerOpen bool  // the hub throttles; new messages are Busy
@@ -249,7 +250,7 @@ func (n *Notifier) Stats() Stats {
 	n.mu.Lock()
 	_, refuses := n.breaker.refuses(time.Now())
 	s := Stats{
-		Messages: n.messages, Bytes: n.bytes, Lanes: len(n.lanes), Flying: n.flying, BreakerOpen: refuses,
+		Messages: n.messages, Bytes: n.bytes, BytesMax: n.o.MemoryBytes, Lanes: len(n.lanes), Flying: n.flying, BreakerOpen: refuses,
 		Batches: n.total.batches, Events: n.total.events, Retried: n.total.retried, Lost: n.total.lost, Throttled: n.total.throttled,
 	}
 	n.mu.Unlock()

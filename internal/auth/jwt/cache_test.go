@@ -133,7 +133,7 @@ func TestStats(t *testing.T) {
 		wantRefused(t, err, 401, NoToken)
 	}
 	s := v.Stats()
-	if s.Verified != 3 || s.CacheHits != 2 || s.CacheEntries != 1 || len(s.Refused) != 1 || s.Refused[NoToken] != 2 {
+	if s.Verified != 3 || s.CacheHits != 2 || s.CacheEntries != 1 || len(s.Refused) != int(NoRight) || s.Refused[NoToken] != 2 || s.Refused[BadSignature] != 0 {
 		t.Errorf("%+v", s)
 	}
 	if len(s.Issuers) != 1 || s.Issuers[0] != (IssuerStats{URL: issuerURL, Keys: 5}) {

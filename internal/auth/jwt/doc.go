@@ -14,9 +14,11 @@
 //   - A refused token never causes a fetch, except for an unknown kid: one an issuer in 30 s. A request whose key is known never waits.
 //
 // Keys of an issuer. A set is fetched over https with 5 s, 256 KiB, 64 keys and 3 redirects on the same host at most, every 10 minutes or
-// as its Cache-Control says (1 min to 1 h) and up to a tenth later, and after a failure from 2 s to 1 min apart. The last good set is used for up to 24 h. In a set,
-// a key that cannot be used is passed over and logged: another use than sig, an unknown or symmetric kind, RSA outside 2048 to 4096 bits,
-// private parts, an algorithm the issuer may not use, no kid. Two different keys with one kid are both passed over. An RSA key that names no
-// algorithm is for the first RSA algorithm of the issuer's list. Keys in a PEM file have no kid: a token is tried with each of them that fits
-// its algorithm, so there may be four.
+// as its Cache-Control says (1 min to 1 h) and up to a tenth later, and after a failure from 2 s to 1 min apart. The last good set is used
+// for up to 24 h. Where the address of the set is looked up, that is done every hour; while the metadata cannot be had, or are not the
+// issuer's, the last good address is used until it is 24 h old, so that keys can still change there. In a set, a key that cannot be used is
+// passed over and logged: another use than sig, an unknown or symmetric kind, RSA outside 2048 to 4096 bits, private parts, an algorithm
+// the issuer may not use, no kid. Two different keys with one kid are both passed over. An RSA key that names no algorithm is for the first
+// RSA algorithm of the issuer's list. Keys in a PEM file have no kid: a token is tried with each of them that fits its algorithm, so there
+// may be four.
 package jwt

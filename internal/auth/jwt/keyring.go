@@ -159,7 +159,11 @@ func (r *keyring) adopt(set *keySet, now time.Time) error {
 	for _, why := range set.ignored {
 		r.log.Warn("a key of an issuer is passed over", "issuer", r.issuer, "why", why)
 	}
-	r.log.Info("keys of an issuer are loaded", "issuer", r.issuer, "keys", set.size())
+	level := slog.LevelInfo
+	if r.source == nil {
+		level = slog.LevelDebug // given with the options: whoever gave them knows
+	}
+	r.log.Log(context.Background(), level, "keys of an issuer are loaded", "issuer", r.issuer, "keys", set.size())
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -497,4 +498,34 @@ func TestGenuineBehindForged(t *testing.T) {
 			t.Errorf("after the pause: %v", err)
 		}
 	})
+}
+
+// Keys that are given say so only to those who look closely; fetched ones are news.
+func TestLevelOfLoading(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		keys []byte
+		want string
+	}{
+		{"given", publicSet(t), "DEBUG"},
+		{"fetched", nil, "INFO"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWeb(nil)
+				w.serve(only(t, w, "ec"))
+				o := onWeb(w)
+				if o.Issuers[0].Keys = tt.keys; tt.keys != nil {
+					o.Issuers[0].KeysURL = ""
+				}
+				var log bytes.Buffer
+				o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+				newVerifier(t, o)
+				synctest.Wait()
+				if said := log.String(); !strings.Contains(said, "level="+tt.want+` msg="keys of an issuer are loaded"`) {
+					t.Errorf("the log: %s", said)
+				}
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,6 +24,8 @@ const (
 	freshMax       = time.Hour
 	freshFile      = 5 * time.Second
 	discoveryFresh = time.Hour // an address of keys that is older is looked up again with the keys
+	discoveryRetry = 10 * time.Minute
+	addressAgeMax  = 24 * time.Hour // of an address of keys that cannot be looked up again
 )
 
 // source is where the keys of an issuer come from. It is used by one goroutine.
@@ -69,33 +72,52 @@ type remote struct {
 	insecure bool
 	client   *http.Client
 	clock    clock.Clock
+	log      *slog.Logger
 
 	discover   bool      // the address is looked up in the issuer's metadata
-	address    string    // of the keys; "": to be looked up
-	discovered time.Time // when it was
+	address    string    // of the keys, by the last metadata that could be had; "": by none yet
+	discovered time.Time // when those were had
+	lookUpAt   time.Time // when to look it up again
 }
 
 func (r *remote) load(ctx context.Context) (*keySet, time.Duration, error) {
-	if r.discover && (r.address == "" || r.clock.Now().Sub(r.discovered) > discoveryFresh) {
-		address, err := r.lookUp(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		r.address, r.discovered = address, r.clock.Now()
-	}
-	address := r.address
-	body, header, err := r.fetch(ctx, address)
+	lost, err := r.findAddress(ctx)
 	if err != nil {
-		if r.discover {
-			r.address = "" // it may have moved
-		}
 		return nil, 0, err
+	}
+	body, header, err := r.fetch(ctx, r.address)
+	if err != nil {
+		r.lookUpAt = time.Time{} // they may have moved
+		return nil, 0, errors.Join(lost, err)
+	}
+	if lost != nil {
+		r.log.Warn("metadata of an issuer cannot be had; its keys are taken from where they were", "issuer", r.issuer, "keys", r.address,
+			"until", r.discovered.Add(addressAgeMax), "err", lost)
 	}
 	set, err := parseJWKS(body, r.allowed)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", address, err)
+		return nil, 0, fmt.Errorf("%s: %w", r.address, err)
 	}
 	return set, freshFor(header), nil
+}
+
+// findAddress sees to it that there is an address of keys. The last one that could be looked up is good for addressAgeMax: while it is used
+// beyond its time, lost says why there is no newer one.
+func (r *remote) findAddress(ctx context.Context) (lost, err error) {
+	now := r.clock.Now()
+	if !r.discover || now.Before(r.lookUpAt) {
+		return nil, nil
+	}
+	address, err := r.lookUp(ctx)
+	switch {
+	case err == nil:
+		r.address, r.discovered, r.lookUpAt = address, now, now.Add(discoveryFresh)
+		return nil, nil
+	case r.address == "" || now.Sub(r.discovered) > addressAgeMax:
+		return nil, err
+	}
+	r.lookUpAt = now.Add(discoveryRetry)
+	return err, nil
 }
 
 // lookUp finds the address of the keys in the metadata that OpenID Connect Discovery 1.0 (section 4) or RFC 8414 (section 3) describe.

@@ -171,3 +171,50 @@ func TestSchedule(t *testing.T) {
 		})
 	}
 }
+
+// While the metadata cannot be had, keys that change where they were are found, for a day.
+func TestKeysChangeWithoutMetadata(t *testing.T) {
+	const metadata, keys = "/.well-known/openid-configuration", "/old"
+	for _, tt := range []struct {
+		name     string
+		metadata string // that is served from an hour on; "": none
+	}{
+		{"none", ""},
+		{"of another issuer", `{"issuer":"https://evil.example","jwks_uri":"https://evil.example/keys"}`},
+		{"over http", fmt.Sprintf(`{"issuer":%q,"jwks_uri":"http://login.example/keys"}`, issuerURL)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				set := func(name string) string { return string(jwks(jwk(t, keyPairs()[name].Public(), name, ""))) }
+				w := site(map[string]string{metadata: fmt.Sprintf(`{"issuer":%q,"jwks_uri":"https://login.example/old"}`, issuerURL), keys: set("ec")})
+				o := onWeb(w)
+				o.Issuers[0].KeysURL = ""
+				v := newVerifier(t, o)
+				time.Sleep(2 * time.Hour)
+				later := map[string]string{keys: set("second ec")}
+				if tt.metadata != "" {
+					later[metadata] = tt.metadata
+				}
+				w.serve(site(later).handler)
+				time.Sleep(2 * time.Hour)
+				if _, err := verify(v, tokenOf(t, "second ec")); err != nil {
+					t.Error("a key that came after the metadata were lost:", err)
+				}
+				_, err := verify(v, tokenOf(t, "ec"))
+				wantRefused(t, err, 401, UnknownKey)
+				if n := w.count(metadata); n > 4+2*60/10 {
+					t.Errorf("the metadata were looked for %d times", n)
+				}
+				time.Sleep(addressAgeMax)
+				before := w.count(keys)
+				time.Sleep(time.Hour)
+				if n := w.count(keys) - before; n != 0 {
+					t.Errorf("%d looks at an address that is more than a day old", n)
+				}
+				time.Sleep(setAgeMax)
+				_, err = verify(v, tokenOf(t, "second ec"))
+				wantRefused(t, err, 503, NoKeys)
+			})
+		})
+	}
+}
