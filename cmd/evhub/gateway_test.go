@@ -103,6 +103,7 @@ func TestGateway(t *testing.T) {
 	if got := bodies(s.events(t, "eh1")); len(got) != 1 || got[0] != `{"foo":"bar"}` {
 		t.Errorf("stored: %q", got)
 	}
+	g.said.waitFor(t, "ready: every target was reached")
 	for path, want := range map[string]string{"/livez": "", "/readyz": "", "/metrics": `evhub_target_messages_stored_total{target="broker",hub="eh1"} 1`} {
 		request, err := http.NewRequest("GET", g.Probes+path, nil)
 		if err != nil {

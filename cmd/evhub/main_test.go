@@ -97,14 +97,42 @@ func serve(t *testing.T, args ...string) *server {
 
 // safeBuffer may be written and read at the same time.
 type safeBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
+	mu    sync.Mutex // guards what follows
+	b     bytes.Buffer
+	wrote chan struct{} // closed at the next Write; nil if nobody waits for it
 }
 
 func (s *safeBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.wrote != nil {
+		close(s.wrote)
+		s.wrote = nil
+	}
 	return s.b.Write(p)
+}
+
+// waitFor returns once text was written.
+func (s *safeBuffer) waitFor(t *testing.T, text string) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		s.mu.Lock()
+		said := s.b.String()
+		if s.wrote == nil {
+			s.wrote = make(chan struct{})
+		}
+		wrote := s.wrote
+		s.mu.Unlock()
+		if strings.Contains(said, text) {
+			return
+		}
+		select {
+		case <-wrote:
+		case <-late:
+			t.Fatalf("nobody wrote %q: %s", text, said)
+		}
+	}
 }
 
 func (s *safeBuffer) String() string {

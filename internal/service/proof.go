@@ -89,6 +89,9 @@ func (p *proof) round(stopped context.Context) (done bool) {
 		}
 	}
 	p.open, p.last = left, errors.Join(errs...)
+	if len(left) == 0 {
+		p.log.Info("ready: every target was reached")
+	}
 	return len(left) == 0
 }
 
