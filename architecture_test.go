@@ -68,9 +68,10 @@ var rooms = map[string][]string{
 	// pantry
 	"internal/auth":        {},
 	"internal/auth/jwt":    {"internal/clock"},
-	"internal/gatewayfile": {"internal/auth", "internal/auth/jwt", "internal/config"},
+	"internal/gatewayfile": {"internal/auth", "internal/auth/jwt", "internal/config", "internal/setting"},
 	"internal/clock":       {},
-	"internal/config":      {"internal/auth"},
+	"internal/config":      {"internal/auth", "internal/setting"},
+	"internal/setting":     {},
 	"internal/obs":         {},
 }
 

@@ -30,15 +30,12 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 const (
@@ -121,11 +118,8 @@ func FindFile(flag string, getenv func(string) string, exists func(string) bool)
 
 // Load reads and checks a file of at most 1 MiB. The error is Errors.
 func Load(path string) (*Config, error) {
-	data, err := readFile(path, fileBytesMax)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = errors.New("there is no such file")
-	case errors.Is(err, errDirectory):
+	data, err := setting.ReadFile(path, fileBytesMax)
+	if err == setting.ErrDirectory {
 		err = fmt.Errorf("%w; docker makes one when the file on the left side of a volume is missing", err)
 	}
 	if err != nil {
@@ -208,35 +202,4 @@ func (h Hub) checked() (Hub, error) {
 	}
 	h.Name, h.Groups = name, groups
 	return h, nil
-}
-
-var errDirectory = errors.New("is a directory")
-
-// readFile refuses what is longer than bytesMax. Its errors leave the path to the caller.
-func readFile(path string, bytesMax int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errDirectory
-	}
-	data, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if int64(len(data)) > bytesMax {
-		return nil, tooLong(bytesMax)
-	}
-	return data, nil
-}
-
-func tooLong(bytesMax int64) error { return fmt.Errorf("is longer than %d bytes", bytesMax) }
-
-func withoutPath(err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err
-	}
-	return err
 }

@@ -113,7 +113,7 @@ func TestLoadErrors(t *testing.T) {
 	missing := filepath.Join(dir, "missing.json")
 	for path, want := range map[string]string{
 		dir:     "is a directory; docker makes one when the file on the left side of a volume is missing",
-		long:    "is longer than 1048576 bytes",
+		long:    "is longer than 1MiB",
 		missing: "there is no such file",
 	} {
 		_, err := Load(path)

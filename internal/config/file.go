@@ -1,9 +1,10 @@
 package config
 
 import (
-	"bytes"
 	"strings"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // Parse checks the content of a file that is called name in problems. Paths in ${file:PATH} are relative to the directory of name. The
@@ -13,10 +14,14 @@ func Parse(name string, data []byte) (*Config, error) {
 }
 
 func parse(name string, data []byte, s secrets) (*Config, error) {
-	if len(data) > fileBytesMax {
-		return nil, Errors{{File: name, Text: tooLong(fileBytesMax).Error()}}
+	err := setting.CheckLength(data, fileBytesMax)
+	var src []byte
+	if err == nil {
+		src, err = setting.Text(data) // columns count as editors count them, without a mark
 	}
-	src := bytes.TrimPrefix(data, []byte("\ufeff")) // columns count as editors count them, without the mark
+	if err != nil {
+		return nil, Errors{{File: name, Text: err.Error()}}
+	}
 	r := &reader{secrets: s}
 	c := &Config{LogConsole: true}
 	if root, ok := r.parseTree(src); ok {

@@ -1,14 +1,17 @@
 package config
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // hubFile is a file with these Entities.
@@ -24,8 +27,9 @@ func TestBadFiles(t *testing.T) {
 		want       []string
 	}{
 		{"nothing", "", []string{"c.json:1:1: this is not JSON: parsing value: unexpected EOF"}},
-		{"too long", strings.Repeat(" ", fileBytesMax+1), []string{"c.json: is longer than 1048576 bytes"}},
-		{"UTF-16", "\xff\xfe{\x00}\x00", []string{"c.json:1:1: the file is UTF-16; save it as UTF-8"}},
+		{"too long", strings.Repeat(" ", fileBytesMax+1), []string{"c.json: is longer than 1MiB"}},
+		{"UTF-16 without a mark", "{\x00}\x00", []string{"c.json: line 1 has a zero byte: this is UTF-16 without a byte order mark, or no text; " + setting.AsUTF8}},
+		{"UTF-16 with a mistake", "\xff\xfe{\x00\n\x00}\x00x\x00", []string{"c.json:2:2: this is not JSON: invalid character 'x' after top-level value"}},
 		{"cut off", "{\n  \"UserConfig\": {", []string{"c.json:2:18: this is not JSON: parsing value: unexpected EOF"}},
 		{"missing comma", "{\n \"a\": 1\n \"b\": 2}", []string{
 			"c.json:3:2: this is not JSON: invalid character '\"' after object value (expecting ',' or '}')"}},
@@ -74,7 +78,7 @@ func TestBadFiles(t *testing.T) {
 			"c.json:6:37: UserConfig.NamespaceConfig[0].Entities[4].PartitionCount: is true or false, not a number",
 			"c.json:7:35: UserConfig.NamespaceConfig[0].Entities[5].PartitionCount: " +
 				"99999999999999999999 is out of range; it must be from 1 to 2000",
-			`c.json:7:70: UserConfig.NamespaceConfig[0].Entities[5].Retention: "1 day" is not a length of time, like "90m", "24h" or "7d"`,
+			`c.json:7:70: UserConfig.NamespaceConfig[0].Entities[5].Retention: "1 day" is not a length of time, like "500ms", "90m" or "7d"`,
 			"c.json:8:18: UserConfig.NamespaceConfig[0].Entities[6].Name: is given twice",
 			"c.json:8:50: UserConfig.NamespaceConfig[0].Entities[6].PartitionCount: -1 is less than 1",
 			`c.json:8:67: UserConfig.NamespaceConfig[0].Entities[6].Retention: "0s" is not more than nothing`}},
@@ -106,7 +110,7 @@ func TestBadFiles(t *testing.T) {
 			"c.json:2:60: Evhub.Listeners.Admin: is empty; name one or more",
 			"c.json:2:64: Evhub.Listeners.Kafka: is not a known key",
 			"c.json:3:16: Evhub.Retention: is a number, not a string",
-			`c.json:4:13: Evhub.Memory: "1G" is not a number of bytes, like 1048576, "512MiB" or "1GB"`,
+			`c.json:4:13: Evhub.Memory: "1G" is not a number of bytes, like 1048576, "512KiB" or "1GB"`,
 			`c.json:5:31: Evhub.Limits.EventBytesMax: "100" is less than 1KiB`,
 			"c.json:5:50: Evhub.Limits.ReadersMax: 0 is less than 1",
 			"c.json:5:68: Evhub.Limits.IdleTimeout: 1s is not between 5s and 24h"}},
@@ -209,6 +213,19 @@ func TestParseBytes(t *testing.T) {
 		if got, err := parseBytes(text, 1, 1<<50); err == nil {
 			t.Errorf("%s: got %d", text, got)
 		}
+	}
+}
+
+// TestUTF16 is a file as Windows PowerShell 5 writes it.
+func TestUTF16(t *testing.T) {
+	t.Parallel()
+	b := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(hubFile(`[{"Name": "h1", "PartitionCount": 3}] // Zürich` + "\r\n"))) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	c, err := Parse("Config.json", b)
+	if err != nil || c.Namespaces[0].Hubs[0].Partitions != 3 {
+		t.Errorf("got %+v, %v", c, err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/tailscale/hujson"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // depthMax bounds nesting, since the parser recurses; a good file has 7 levels.
@@ -56,10 +58,6 @@ func (r *reader) fail(n node, format string, args ...any) {
 
 // parseTree gives the root of the file.
 func (r *reader) parseTree(src []byte) (root node, ok bool) {
-	if bytes.HasPrefix(src, []byte{0xff, 0xfe}) || bytes.HasPrefix(src, []byte{0xfe, 0xff}) {
-		r.errors.add(0, "", "the file is UTF-16; save it as UTF-8")
-		return node{}, false
-	}
 	if at, deep := tooDeep(src); deep {
 		r.errors.add(at, "", fmt.Sprintf("more than %d levels of brackets", depthMax))
 		return node{}, false
@@ -178,7 +176,7 @@ func addUnknown(unknown *report, at int, n node, name string, known []string) {
 		unknown.add(at, "", text)
 		return
 	}
-	if guess := nearest(name, known); guess != "" {
+	if guess := setting.Nearest(name, known); guess != "" {
 		text += fmt.Sprintf("; did you mean %s?", guess)
 	}
 	unknown.add(at, n.child(shown(name)), text)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // secrets is where ${env:NAME} and ${file:PATH} are looked up.
@@ -22,7 +24,7 @@ func fileSecrets(configPath string) secrets {
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(filepath.Dir(configPath), path)
 			}
-			return readFile(path, secretBytesMax)
+			return setting.ReadFile(path, secretBytesMax)
 		},
 	}
 }

@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // namePattern is the official emulator's rule for hubs and groups.
@@ -51,64 +52,26 @@ func parseWhole(s string, low, high int64) (int64, error) {
 	return n, inRange(n, low, high)
 }
 
-// parseDuration reads Go's durations and whole days, "7d".
+// parseDuration takes more than nothing.
 func parseDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		var n int64
-		n, err = parseWhole(days, 0, int64(math.MaxInt64/(24*time.Hour)))
-		d = time.Duration(n) * 24 * time.Hour
+	d, err := setting.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%.40q is not more than nothing", s)
 	}
-	if err != nil {
-		return 0, fmt.Errorf(`%.40q is not a length of time, like "90m", "24h" or "7d"`, s)
-	}
-	if d <= 0 {
-		return 0, fmt.Errorf("%.40q is not more than nothing", s)
-	}
-	return d, nil
+	return d, err
 }
 
-// byteUnits is in the order in which suffixes must be tried.
-var byteUnits = []struct {
-	suffix string
-	bytes  int64
-}{
-	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
-	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12},
-	{"b", 1}, {"", 1},
-}
-
-// parseBytes reads "512MiB", "1 GB" or plain bytes.
 func parseBytes(s string, low, high int64) (int64, error) {
-	folded := strings.ToLower(strings.TrimSpace(s))
-	for _, unit := range byteUnits {
-		digits, ok := strings.CutSuffix(folded, unit.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-		if err != nil {
-			break
-		}
-		if n > high/unit.bytes {
-			return 0, fmt.Errorf("%.40q is more than %s", s, formatBytes(high))
-		}
-		if n < 0 || n*unit.bytes < low {
-			return 0, fmt.Errorf("%.40q is less than %s", s, formatBytes(low))
-		}
-		return n * unit.bytes, nil
+	n, err := setting.ParseBytes(s)
+	switch {
+	case err != nil:
+		return 0, err
+	case int64(n) > high:
+		return 0, fmt.Errorf("%.40q is more than %s", s, setting.Bytes(high))
+	case int64(n) < low:
+		return 0, fmt.Errorf("%.40q is less than %s", s, setting.Bytes(low))
 	}
-	return 0, fmt.Errorf(`%.40q is not a number of bytes, like 1048576, "512MiB" or "1GB"`, s)
-}
-
-// formatBytes is for our own bounds, which are whole units.
-func formatBytes(n int64) string {
-	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
-		if size := int64(1) << (40 - 10*i); n >= size {
-			return fmt.Sprintf("%d%s", n/size, unit)
-		}
-	}
-	return strconv.FormatInt(n, 10)
+	return int64(n), nil
 }
 
 func checkAddress(s string) error {
@@ -120,39 +83,4 @@ func checkAddress(s string) error {
 		return fmt.Errorf("%.80q has no port from 0 to 65535", s)
 	}
 	return nil
-}
-
-// nearest gives the candidate that is few enough edits away from name to be meant by it, or "".
-func nearest(name string, candidates []string) string {
-	best, bestEdits := "", max(2, len(name)/3)+1
-	if len(name) > 40 {
-		return ""
-	}
-	for _, c := range candidates {
-		if n := edits(strings.ToLower(name), strings.ToLower(c)); n < bestEdits {
-			best, bestEdits = c, n
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

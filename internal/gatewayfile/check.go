@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/evhub-dev/evhub/internal/auth/jwt"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // placeAt is where the value of a path stands, or what holds it if it is not in the file.
@@ -271,7 +272,7 @@ func (d *decoder) checkUse(c *Config) {
 func (d *decoder) checkLimits(c *Config) {
 	l := &c.Limits
 	largest := 2*max(l.Body, l.Batch) + 8<<10
-	if share := Bytes(float64(l.InFlight) * l.PrincipalShare); share < largest {
+	if share := setting.Bytes(float64(l.InFlight) * l.PrincipalShare); share < largest {
 		d.failAt("limits.inFlight", "is too little: one caller may hold %s of it (principalShare %g), and the largest request needs %d bytes",
 			share, l.PrincipalShare, largest)
 	}

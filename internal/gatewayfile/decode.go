@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/evhub-dev/evhub/internal/config"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // decoder reads a tree into structs by their tags. What is wrong is reported and left as it was, and the walk goes on, so that one run tells
@@ -67,10 +68,10 @@ func (d *decoder) value(n node, v reflect.Value, tag reflect.StructTag) {
 		err = set(into, prefixOf, n)
 	case *slog.Level:
 		err = set(into, levelOf, n)
-	case *Bytes:
-		err = bounded(into, bytesText, parseBytes, n, tag)
+	case *setting.Bytes:
+		err = bounded(into, bytesText, setting.ParseBytes, n, tag)
 	case *time.Duration:
-		err = bounded(into, durationText, parseDuration, n, tag)
+		err = bounded(into, durationText, setting.ParseDuration, n, tag)
 	case *int:
 		err = bounded(into, numberText, parseWhole, n, tag)
 	case *float64:
@@ -204,7 +205,7 @@ func (d *decoder) guess(name string, candidates []string) string {
 	if d.errors.full() {
 		return ""
 	}
-	return nearest(name, candidates)
+	return setting.Nearest(name, candidates)
 }
 
 // named reads a mapping whose keys are names.
@@ -267,7 +268,7 @@ func oneOf(s string, words []string) error {
 	if last := len(words) - 1; last > 0 {
 		text = fmt.Sprintf("%.40q is not %s or %s", s, strings.Join(words[:last], ", "), words[last])
 	}
-	if guess := nearest(s, words); guess != "" && len(words) > 1 {
+	if guess := setting.Nearest(s, words); guess != "" && len(words) > 1 {
 		text += fmt.Sprintf("; did you mean %s?", guess)
 	}
 	return errors.New(text)

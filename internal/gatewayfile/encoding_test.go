@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // inUTF16 is text as Windows PowerShell 5 writes it, with line ends of its own, or in the other order of bytes.
@@ -60,7 +62,7 @@ func TestNoEncoding(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := Parse("g.yaml", []byte(tt.data))
-			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || !strings.HasSuffix(err.Error(), asUTF8) {
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || !strings.HasSuffix(err.Error(), setting.AsUTF8) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})

@@ -15,17 +15,13 @@ package gatewayfile
 
 import (
 	_ "embed"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/config"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 const fileBytesMax = 256 << 10 // some thousand routes and rules
@@ -146,16 +142,16 @@ type Route struct {
 
 // Limits bound what callers can use.
 type Limits struct {
-	Body           Bytes         `key:"body" min:"1KiB" max:"20MiB"`       // of one message, 1 MiB
-	Batch          Bytes         `key:"batch" min:"1KiB" max:"64MiB"`      // of one batch's request, 4 MiB
+	Body           setting.Bytes `key:"body" min:"1KiB" max:"20MiB"`       // of one message, 1 MiB
+	Batch          setting.Bytes `key:"batch" min:"1KiB" max:"64MiB"`      // of one batch's request, 4 MiB
 	Items          int           `key:"items" min:"1" max:"10000"`         // messages in one batch, 1,000
 	Properties     int           `key:"properties" min:"1" max:"1000"`     // of one message, 64
-	InFlight       Bytes         `key:"inFlight" min:"1MiB" max:"64GiB"`   // of all requests under way, 256 MiB
+	InFlight       setting.Bytes `key:"inFlight" min:"1MiB" max:"64GiB"`   // of all requests under way, 256 MiB
 	PrincipalShare float64       `key:"principalShare" min:"0.01" max:"1"` // part of InFlight that one caller may hold, 0.25
 	HandlerTime    time.Duration `key:"handlerTime" min:"100ms" max:"5m"`  // for storing, once the body is in, 10 s
 	BodyTime       time.Duration `key:"bodyTime" min:"1s" max:"10m"`       // for a body to come in, 30 s
-	BodyRate       Bytes         `key:"bodyRate" min:"1" max:"1GiB"`       // the least a second that a body comes at after 5 s, 16 KiB
-	Headers        Bytes         `key:"headers" min:"4KiB" max:"1MiB"`     // 32 KiB
+	BodyRate       setting.Bytes `key:"bodyRate" min:"1" max:"1GiB"`       // the least a second that a body comes at after 5 s, 16 KiB
+	Headers        setting.Bytes `key:"headers" min:"4KiB" max:"1MiB"`     // 32 KiB
 	Quotas         int           `key:"quotas" min:"1" max:"10000000"`     // callers whose rates are remembered, and addresses, 65,536
 	Refusals       int           `key:"refusals" min:"0" max:"1000000"`    // refused tokens a second of one address before it must wait, 20; 0: any
 	Idempotency    Idempotency   `key:"idempotency"`
@@ -164,7 +160,7 @@ type Limits struct {
 // Idempotency bounds what is remembered for Idempotency-Key, in memory and for this process only.
 type Idempotency struct {
 	Entries int           `key:"entries" min:"1" max:"10000000"` // 65,536
-	Memory  Bytes         `key:"memory" min:"64KiB" max:"16GiB"` // 32 MiB
+	Memory  setting.Bytes `key:"memory" min:"64KiB" max:"16GiB"` // 32 MiB
 	Age     time.Duration `key:"age" min:"1s" max:"7d"`          // 24 h
 }
 
@@ -186,7 +182,7 @@ type Logging struct {
 type Batching struct {
 	Linger   time.Duration `key:"linger" min:"0s" max:"2ms"`     // how long the first message of a batch waits for company, 0
 	Slots    int           `key:"slots" min:"1" max:"8"`         // batches without key under way at once, 4; not of Kafka
-	Memory   Bytes         `key:"memory" min:"1MiB" max:"16GiB"` // what may wait or be under way, 64 MiB; beyond it callers are told to wait
+	Memory   setting.Bytes `key:"memory" min:"1MiB" max:"16GiB"` // what may wait or be under way, 64 MiB; beyond it callers are told to wait
 	SendTime time.Duration `key:"sendTime" min:"1s" max:"5m"`    // for one batch, 30 s
 	Resend   bool          `key:"resend"`                        // after a lost connection, at the price of duplicates; not of Kafka, which has none
 }
@@ -215,7 +211,7 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // Load reads and checks a file, and everything that it refers to: secrets, certificates, key files. The error is config.Errors.
 func Load(path string) (*Config, error) {
-	data, err := readFile(path, fileBytesMax)
+	data, err := setting.ReadFile(path, fileBytesMax)
 	if err != nil {
 		return nil, config.Errors{{File: path, Text: err.Error()}}
 	}
@@ -247,33 +243,6 @@ var schema []byte
 
 // Schema is the file's JSON Schema (2020-12). It knows the keys and their types; Parse knows more.
 func Schema() []byte { return append([]byte(nil), schema...) }
-
-// readFile refuses what is longer than bytesMax. Its errors leave the path to the caller.
-func readFile(path string, bytesMax int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if int64(len(data)) > bytesMax {
-		return nil, fmt.Errorf("is longer than %s", Bytes(bytesMax))
-	}
-	return data, nil
-}
-
-func withoutPath(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("there is no such file")
-	}
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err
-	}
-	return err
-}
 
 // absolute is a path of the file as the process can open it.
 func absolute(dir, path string) string {

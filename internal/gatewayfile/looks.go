@@ -1,6 +1,10 @@
 package gatewayfile
 
-import "regexp"
+import (
+	"regexp"
+
+	"github.com/evhub-dev/evhub/internal/setting"
+)
 
 var (
 	ourKey   = regexp.MustCompile(`(?m)(?:^|[{,])[ \t]*["']?(?:listeners|targets|routes|issuers|rules)["']?[ \t]*:`)
@@ -10,7 +14,7 @@ var (
 // Looks tells a gateway file from the emulator's Config.json, by keys of either that stand in it. It sees a file that is broken as well, so
 // that the right reader says what is wrong.
 func Looks(data []byte) bool {
-	if text, problem := decoded(data); problem == "" {
+	if text, err := setting.Text(data); err == nil {
 		data = text
 	}
 	return ourKey.Match(data) && !theirKey.Match(data)

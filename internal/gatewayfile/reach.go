@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 const caBytesMax = 4 << 20 // a system's bundle has some 250 KiB
@@ -66,7 +67,7 @@ func RootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := readFile(file, caBytesMax)
+	pem, err := setting.ReadFile(file, caBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("%.200q: %w", file, err)
 	}
@@ -94,7 +95,7 @@ func (d *decoder) checkReferences(c *Config) {
 	for n := range c.Issuers {
 		if file := c.Issuers[n].KeysFile; file != "" {
 			if _, err := os.Stat(file); err != nil {
-				d.failAt(join(item("issuers", n), "keysFile"), "%.200q: %s", file, withoutPath(err))
+				d.failAt(join(item("issuers", n), "keysFile"), "%.200q: %s", file, setting.WithoutPath(err))
 			}
 		}
 	}

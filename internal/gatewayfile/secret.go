@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 const secretBytesMax = 64 << 10
@@ -30,11 +32,11 @@ func (s Secret) Value() (string, error) {
 			return "", fmt.Errorf("the environment variable %s is not set, or empty", s.env)
 		}
 	case s.file != "":
-		data, err := readFile(s.file, secretBytesMax)
+		data, err := setting.ReadFile(s.file, secretBytesMax)
 		if err != nil {
 			return "", fmt.Errorf("the secret's file %.200q: %w", s.file, err)
 		}
-		if text, problem := decoded(data); problem == "" {
+		if text, err := setting.Text(data); err == nil {
 			data = text // what is not text may be a password all the same
 		}
 		value = strings.TrimRight(string(data), "\r\n")

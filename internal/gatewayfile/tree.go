@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // The parser recurses into what is nested, and takes time that grows with the square of the number of keys.
@@ -31,14 +33,17 @@ type node struct {
 
 // tree gives the root of the file.
 func (d *decoder) tree(data []byte) (root node, ok bool) {
-	src, problem := decoded(data)
-	if problem != "" {
-		d.errors.add(place{}, "", problem)
+	err := setting.CheckLength(data, fileBytesMax)
+	var src []byte
+	if err == nil {
+		src, err = setting.Text(data)
+	}
+	if err != nil {
+		d.errors.add(place{}, "", err.Error())
 		return node{}, false
 	}
 	var tokens token.Tokens
 	var file *ast.File
-	var err error
 	calm := guarded(func() { tokens = lexer.Tokenize(flattened(src)) })
 	if d.structure(tokens); !d.errors.none() {
 		return node{}, false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/auth/jwt"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // Issuer is an authority whose tokens are trusted, or a tenant of Microsoft Entra, which has two.
@@ -31,15 +32,15 @@ type Issuer struct {
 
 // Rule gives rights to tokens, as jwt.Rule says.
 type Rule struct {
-	Issuer         string   `key:"issuer" need:"name one of issuers"`
-	Kind           string   `key:"kind" of:"app user any" need:"it is app, user or any"`
-	Claim          string   `key:"claim" need:"name the claim that gives the right, such as roles"`
-	Value          string   `key:"value" need:"say what the claim must hold, such as Events.Send"`
-	Role           string   `key:"role"`
-	Hubs           []string `key:"hubs"`
-	Actions        []string `key:"actions" of:"send"`      // nil: send
-	Rate           float64  `key:"rate" min:"0"`           // messages a second of each caller, 0: no limit
-	BytesPerSecond Bytes    `key:"bytesPerSecond" min:"0"` // of each caller, 0: no limit
+	Issuer         string        `key:"issuer" need:"name one of issuers"`
+	Kind           string        `key:"kind" of:"app user any" need:"it is app, user or any"`
+	Claim          string        `key:"claim" need:"name the claim that gives the right, such as roles"`
+	Value          string        `key:"value" need:"say what the claim must hold, such as Events.Send"`
+	Role           string        `key:"role"`
+	Hubs           []string      `key:"hubs"`
+	Actions        []string      `key:"actions" of:"send"`      // nil: send
+	Rate           float64       `key:"rate" min:"0"`           // messages a second of each caller, 0: no limit
+	BytesPerSecond setting.Bytes `key:"bytesPerSecond" min:"0"` // of each caller, 0: no limit
 }
 
 // hubMark stands in a rule's value where a token's value names the hub.

@@ -3,66 +3,11 @@ package gatewayfile
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// Bytes is a number of bytes. A file may write it as 1048576, "512KiB", "1 MB".
-type Bytes int64
-
-// String gives whole units where there are some.
-func (b Bytes) String() string {
-	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
-		if size := Bytes(1) << (40 - 10*i); b >= size && b%size == 0 {
-			return strconv.FormatInt(int64(b/size), 10) + unit
-		}
-	}
-	return strconv.FormatInt(int64(b), 10)
-}
-
-// byteUnits is in the order in which suffixes must be tried.
-var byteUnits = []struct {
-	suffix string
-	bytes  int64
-}{
-	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
-	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12},
-	{"b", 1}, {"", 1},
-}
-
-func parseBytes(s string) (Bytes, error) {
-	folded := strings.ToLower(strings.TrimSpace(s))
-	for _, unit := range byteUnits {
-		digits, ok := strings.CutSuffix(folded, unit.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-		if err != nil || n < 0 || n > math.MaxInt64/unit.bytes {
-			break
-		}
-		return Bytes(n * unit.bytes), nil
-	}
-	return 0, fmt.Errorf(`%.40q is not a number of bytes, like 1048576, "512KiB" or "1MB"`, s)
-}
-
-// parseDuration reads Go's durations and whole days, "7d".
-func parseDuration(s string) (time.Duration, error) {
-	if digits, ok := strings.CutSuffix(s, "d"); ok {
-		if days, err := strconv.ParseInt(digits, 10, 64); err == nil && 0 <= days && days <= int64(math.MaxInt64/(24*time.Hour)) {
-			return time.Duration(days) * 24 * time.Hour, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf(`%.40q is not a length of time, like "500ms", "10s" or "7d"`, s)
-	}
-	return d, nil
-}
 
 func parseWhole(s string) (int, error) {
 	n, err := strconv.Atoi(s)
@@ -156,42 +101,4 @@ func checkTargetName(s string) error {
 		return errTargetName
 	}
 	return nil
-}
-
-// nearest gives the candidate that is few enough edits away from name to be meant by it, or "".
-func nearest(name string, candidates []string) string {
-	best, bestEdits := "", max(2, len(name)/3)+1
-	if len(name) > 40 {
-		return ""
-	}
-	for _, c := range candidates {
-		if len(c) > 40 {
-			continue
-		}
-		if n := edits(strings.ToLower(name), strings.ToLower(c)); n < bestEdits {
-			best, bestEdits = c, n
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
