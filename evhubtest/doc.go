@@ -16,7 +16,7 @@
 //   - A failure says why: the events that came closest and what differs in them, who was refused, which fault answered, what went to
 //     another hub; then what happened on the wire, and the seed that repeats it.
 //   - A fault happens on the wire, so that the client under test goes through its own retries: see Broker.Fault.
-//   - A test leaves nothing behind: a client that nobody closed and a fault that never fired fail it.
+//   - A test leaves nothing behind: a client that nobody closed and a fault that did not fire fail it.
 //
 // # Fake time
 //

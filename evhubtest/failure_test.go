@@ -80,7 +80,20 @@ func TestFailureTexts(t *testing.T) {
 			rec.WantUnique(t, func(e evhubtest.Event) string { return e.ID })
 		}},
 		{"readers", func(t *fake, b *evhubtest.Broker) { b.WaitReaders(t, "orders", "$Default", 2) }},
-		{"checkpoint", func(t *fake, b *evhubtest.Broker) { azclient.Checkpoints(b).Want(t, "$Default", "0", 5) }},
+		{"checkpoint", func(t *fake, b *evhubtest.Broker) {
+			store := azclient.Checkpoints(b)
+			sequence, offset := int64(9), "9"
+			theirs := azeventhubs.Checkpoint{
+				FullyQualifiedNamespace: "n", EventHubName: "billing", ConsumerGroup: "$Default", PartitionID: "0", SequenceNumber: &sequence, Offset: &offset,
+			}
+			if err := store.SetCheckpoint(context.Background(), theirs, nil); err != nil {
+				t.Error(err)
+			}
+			store.Of("Billing").Want(t, "$default", "0", 9)
+			store.Of("orders").Want(t, "$Default", "0", 5)
+		}},
+		{"checkpoint of any hub", func(t *fake, b *evhubtest.Broker) { azclient.Checkpoints(b).Want(t, "$Default", "0", 5) }},
+		{"checkpoint of no hub", func(t *fake, b *evhubtest.Broker) { azclient.Checkpoints(b).Of("order").Want(t, "$Default", "0", 5) }},
 		{"stale", func(t *fake, b *evhubtest.Broker) {
 			rec := b.Record(t, "orders")
 			for range 5 {
@@ -91,6 +104,32 @@ func TestFailureTexts(t *testing.T) {
 		{"unfired fault", func(t *fake, b *evhubtest.Broker) {
 			b.Fault(t, evhubtest.On{Op: evhubtest.Send, Hub: "orders", Times: 3}, evhubtest.Throttle())
 		}},
+		{"fault that fired too seldom", func(t *fake, b *evhubtest.Broker) {
+			b.Fault(t, evhubtest.On{Op: evhubtest.Send, Times: 3}, evhubtest.Delay(time.Second, 0))
+			if err := (&notifier{producer: azclient.Producer(t, b, "orders")}).Notify(context.Background(), order{"7", "paid"}); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"fault for another client", func(t *fake, b *evhubtest.Broker) {
+			b.Fault(t, evhubtest.On{Op: evhubtest.Send, Client: "billing-*"}, evhubtest.Drop())
+			if err := (&notifier{producer: azclient.Producer(t, b, "orders")}).Notify(context.Background(), order{"7", "paid"}); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"unreadable matcher", func(t *fake, b *evhubtest.Broker) {
+			b.Record(t, "orders").WantNone(t, evhubtest.Path("lines[0.sku", "x"))
+		}},
+		{"matcher of no JSON", func(t *fake, b *evhubtest.Broker) {
+			b.Record(t, "orders").WantExactly(t, 0, evhubtest.Body(make(chan int)))
+		}},
+		{"matcher for no partition", func(t *fake, b *evhubtest.Broker) { b.Record(t, "orders").WantNone(t, evhubtest.Partition("01")) }},
+		{"fewer than none", func(t *fake, b *evhubtest.Broker) { b.Record(t, "orders").WantExactly(t, -1) }},
+		{"one event for two steps", func(t *fake, b *evhubtest.Broker) {
+			rec := b.Record(t, "orders")
+			b.Publish(t, "orders", paid)
+			rec.WantInOrder(t, evhubtest.Path("State", "paid"), evhubtest.Path("State", "paid"))
+		}},
+		{"no steps", func(t *fake, b *evhubtest.Broker) { b.Record(t, "orders").WantInOrder(t) }},
 		{"senseless fault", func(t *fake, b *evhubtest.Broker) {
 			b.Fault(t, evhubtest.On{Op: evhubtest.Manage}, evhubtest.AckLost())
 		}},
@@ -216,6 +255,108 @@ func TestForeignBubble(t *testing.T) {
 		if _, err := other.Dial(context.Background()); err == nil || !strings.Contains(err.Error(), "another synctest bubble") {
 			t.Errorf("dialing into another bubble: %v", err)
 		}
+	})
+}
+
+// TestBrokersThatCross: a broker of no test, outside of the bubble or inside, says so where there would be a crash or a wait without end.
+func TestBrokersThatCross(t *testing.T) {
+	t.Parallel()
+	outside, err := evhubtest.New(evhubtest.Hub("orders", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault := outside.Fault(t, evhubtest.On{Op: evhubtest.Send}, evhubtest.Drop())
+	const notIn = "outside of this synctest bubble"
+	panics := func(what string, f func()) {
+		t.Helper()
+		defer func() {
+			if text := fmt.Sprint(recover()); !strings.Contains(text, notIn) {
+				t.Errorf("%s: panic %s", what, text)
+			}
+		}()
+		f()
+	}
+	var inside *evhubtest.Broker
+	synctest.Test(t, func(t *testing.T) {
+		panics("ConnectionString", func() { outside.ConnectionString("orders") })
+		panics("Fault.Remove", fault.Remove)
+		if err := outside.Close(); err == nil || !strings.Contains(err.Error(), notIn) {
+			t.Errorf("Close: %v", err)
+		}
+		if inside, err = evhubtest.New(evhubtest.Hub("orders", 1)); err != nil {
+			t.Fatal(err)
+		}
+		nc, err := inside.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Close()
+	})
+	if err := inside.Close(); err == nil || !strings.Contains(err.Error(), "cannot be used outside") {
+		t.Errorf("Close of a bubble's broker: %v", err)
+	}
+	fault.Remove()
+	if err := outside.Close(); err != nil {
+		t.Error(err)
+	}
+	said := run(func(f *fake) { // Start with the test around the bubble
+		synctest.Test(t, func(*testing.T) { evhubtest.Start(f, evhubtest.Hub("orders", 1)) })
+	})
+	if len(said.lines("cannot be used outside")) != 1 {
+		t.Errorf("a broker that outlives its bubble: %s", said)
+	}
+}
+
+// TestFaultsEndWithTheirTest: on a broker that tests share, a fault reaches no further than the test that set it, which hears of what it has
+// not done.
+func TestFaultsEndWithTheirTest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := evhubtest.Start(t, evhubtest.Hub("orders", 1))
+		send := func(f *fake) {
+			if err := (&notifier{producer: azclient.Producer(f, b, "orders")}).Notify(context.Background(), order{"7", "paid"}); err != nil {
+				f.Error(err)
+			}
+		}
+		never := evhubtest.Reject("amqp:not-allowed", "left behind")
+		for _, row := range []struct {
+			name string
+			test func(f *fake)
+			says string // "": it passes
+		}{
+			{"unfired", func(f *fake) { b.Fault(f, evhubtest.On{Op: evhubtest.Send, Times: -1}, never) }, "never fired: nothing that it could meet"},
+			{"after it", send, ""},
+			{"optional", func(f *fake) { b.Fault(f, evhubtest.On{Op: evhubtest.Send}, never).Optional() }, ""},
+			{"after that", send, ""},
+			{"removed", func(f *fake) { b.Fault(f, evhubtest.On{Op: evhubtest.Send}, never).Remove() }, ""},
+			{"fired, with more to come", func(f *fake) {
+				b.Fault(f, evhubtest.On{Op: evhubtest.Send, Times: -1}, evhubtest.Delay(time.Second, 0))
+				send(f)
+			}, ""},
+			{"too seldom", func(f *fake) {
+				b.Fault(f, evhubtest.On{Op: evhubtest.Send, Times: 2}, evhubtest.Delay(time.Second, 0))
+				send(f)
+			}, "fired 1 of 2 times"},
+			{"by chance", func(f *fake) {
+				b.Fault(f, evhubtest.On{Op: evhubtest.Send, Times: 2, Prob: 1}, evhubtest.Delay(time.Second, 0))
+				send(f)
+			}, ""},
+			{"failed anyway", func(f *fake) {
+				b.Fault(f, evhubtest.On{Op: evhubtest.Send}, never)
+				f.Fatal("of itself")
+			}, "of itself"},
+			{"after all", send, ""},
+		} {
+			start := time.Now()
+			said := run(row.test)
+			if said.Failed() != (row.says != "") || len(said.lines("error"))+len(said.lines("fatal")) > 1 || !strings.Contains(said.String(), row.says) {
+				t.Errorf("%s: it says %q, want %q", row.name, said, row.says)
+			}
+			if row.says == "" && strings.HasPrefix(row.name, "after") && time.Since(start) > 0 {
+				t.Errorf("%s: a fault was left behind", row.name)
+			}
+		}
+		time.Sleep(3 * time.Hour) // for what the SDK forgets
 	})
 }
 

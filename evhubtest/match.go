@@ -7,9 +7,11 @@ import "github.com/evhub-dev/evhub/internal/kit"
 //	type Match struct {
 //		Name string                  // for messages: what is looked at, and what is wanted there
 //		Diff func(Event) []FieldDiff // nil: the event matches. The more differences, the farther it is from what is wanted.
+//		Err  error                   // why there is no such matcher
 //	}
 //
-// Diff may be called from several goroutines and must not change the event.
+// A call that is given a matcher with an Err, such as a Path that cannot be read, fails at once, whatever it wants. Diff may be called from
+// several goroutines and must not change the event.
 type Match = kit.Match
 
 // FieldDiff is one difference between what a matcher wants and what an event has.
@@ -43,7 +45,7 @@ func Prop(name string, v any) Match { return kit.Prop(name, v) }
 // Key wants this partition key.
 func Key(key string) Match { return kit.Key(key) }
 
-// Partition wants the event in this partition, a decimal number.
+// Partition wants the event in this partition, a decimal number. A hub that does not have it is an error.
 func Partition(id string) Match { return kit.Partition(id) }
 
 // CloudEvent wants a CloudEvent of this type and source, in binary or structured mode; "" is any.

@@ -51,7 +51,7 @@ func newRecorder(b *Broker, hub string, from kit.Mark) *Recorder {
 	return &Recorder{b: b, hub: hub, from: from, next: from}
 }
 
-// Want waits for n events that match, and gives n of them in the order of All.
+// Want waits for n events that match, and gives the first n in the order of All.
 func (r *Recorder) Want(t testing.TB, n int, m ...Match) []Event {
 	t.Helper()
 	return r.expect(t, kit.Request{Expect: []kit.Expectation{kit.AtLeast(n, m...)}})
@@ -70,8 +70,9 @@ func (r *Recorder) WantNone(t testing.TB, m ...Match) {
 	r.expect(t, kit.Request{Expect: []kit.Expectation{kit.None(m...)}})
 }
 
-// WantInOrder waits for an event for each matcher, and gives them in that order. Of two that are in one partition, the one wanted first must
-// have been stored first; events of different partitions have no order. Others may come in between.
+// WantInOrder waits for an event for each matcher, another one for each, and gives them in that order. Of two that are in one partition, the
+// one wanted first must have been stored first; events of different partitions have no order. Others may come in between. There may be 1000
+// matchers.
 func (r *Recorder) WantInOrder(t testing.TB, m ...Match) []Event {
 	t.Helper()
 	request := kit.Request{Ordered: true}
@@ -87,7 +88,7 @@ func (r *Recorder) WantUnique(t testing.TB, key func(Event) string) {
 	t.Helper()
 	ctx, cancel := r.b.within()
 	defer cancel()
-	_, err := r.try(ctx, kit.Request{Unique: key, UniqueBy: "key"})
+	_, err := r.try(ctx, kit.Request{Unique: func(e Event) (string, bool) { return key(e), true }, UniqueBy: "key"})
 	if err == nil {
 		return
 	}

@@ -111,9 +111,12 @@ func (m *managing) call(ctx context.Context, method, hub string, body []byte) er
 	if err != nil || response.StatusCode < 300 {
 		return err
 	}
-	var problem struct{ Title, Detail string }
+	var problem struct{ Title, Detail, Pointer string }
 	if json.Unmarshal(answer, &problem) != nil || problem.Title == "" {
 		return &failure{text: fmt.Sprintf("%s answered with %s and not as a broker does", target, response.Status), hint: "--admin is the address behind ADMIN in the first lines of evhub serve"}
+	}
+	if problem.Pointer != "" {
+		problem.Detail = problem.Pointer + ": " + problem.Detail
 	}
 	return &failure{text: problem.Title, hint: problem.Detail}
 }

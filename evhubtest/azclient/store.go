@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,8 +146,52 @@ func (s *Store) SetCheckpoint(ctx context.Context, c azeventhubs.Checkpoint, _ *
 }
 
 // Want waits until a group's checkpoint in a partition is at the sequence number or beyond. It waits up to the broker's WaitMax, and ends
-// the test if that is not enough. The group may be of any hub.
+// the test if that is not enough. It is for a broker with one hub: where there are several it ends the test and asks for Of.
 func (s *Store) Want(t testing.TB, group, partition string, atLeast int64) {
+	t.Helper()
+	if hubs := s.hubs(); len(hubs) > 1 {
+		t.Fatalf("azclient: there are several hubs, %s; say of which the checkpoint is wanted: Of(%[2]q).Want(...)", strings.Join(hubs, ", "), hubs[0])
+	}
+	s.want(t, "", group, partition, atLeast)
+}
+
+// Of is the store as far as one hub goes.
+func (s *Store) Of(hub string) HubStore { return HubStore{s, hub} }
+
+// HubStore says what a Store has of one hub.
+type HubStore struct {
+	s   *Store
+	hub string
+}
+
+// Want is Store.Want for the hub.
+func (h HubStore) Want(t testing.TB, group, partition string, atLeast int64) {
+	t.Helper()
+	if hubs := h.s.b.Hubs(); hubs != nil && !slices.ContainsFunc(hubs, func(name string) bool { return strings.EqualFold(name, h.hub) }) {
+		t.Fatalf("azclient: there is no hub %q; there are %s", h.hub, strings.Join(hubs, ", "))
+	}
+	h.s.want(t, h.hub, group, partition, atLeast)
+}
+
+// hubs are those that the broker has, or, if it does not tell, those that somebody has claimed or checkpointed a partition of.
+func (s *Store) hubs() []string {
+	if hubs := s.b.Hubs(); hubs != nil {
+		return hubs
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make(map[string]bool)
+	for at := range s.owners {
+		names[strings.ToLower(at.hub)] = true
+	}
+	for at := range s.checkpoints {
+		names[strings.ToLower(at.hub)] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// want waits for a checkpoint in a hub; "": there is only one.
+func (s *Store) want(t testing.TB, hub, group, partition string, atLeast int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), s.b.WaitMax())
 	defer cancel()
@@ -154,14 +199,18 @@ func (s *Store) Want(t testing.TB, group, partition string, atLeast int64) {
 	s.watch(told)
 	defer s.unwatch(told)
 	for {
-		if at, ok := s.sequence(group, partition); ok && at >= atLeast {
+		if at, ok := s.sequence(hub, group, partition); ok && at >= atLeast {
 			return
 		}
 		select {
 		case <-told:
 		case <-ctx.Done():
-			t.Fatalf("azclient: want the checkpoint of partition %s in group %s at %d or beyond, waited %v%s",
-				partition, group, atLeast, s.b.WaitMax(), s.story())
+			of := ""
+			if hub != "" {
+				of = " of hub " + hub
+			}
+			t.Fatalf("azclient: want the checkpoint of partition %s%s in group %s at %d or beyond, waited %v%s",
+				partition, of, group, atLeast, s.b.WaitMax(), s.story())
 		}
 	}
 }
@@ -178,12 +227,13 @@ func (s *Store) unwatch(told chan struct{}) {
 	s.told = slices.DeleteFunc(s.told, func(c chan struct{}) bool { return c == told })
 }
 
-// sequence is the farthest checkpoint of the group's partition.
-func (s *Store) sequence(group, partition string) (farthest int64, found bool) {
+// sequence is the farthest checkpoint of the group's partition in a hub, "" in any.
+func (s *Store) sequence(hub, group, partition string) (farthest int64, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at, c := range s.checkpoints {
-		if strings.EqualFold(at.group, group) && at.partition == partition && (!found || *c.SequenceNumber > farthest) {
+		ours := (hub == "" || strings.EqualFold(at.hub, hub)) && strings.EqualFold(at.group, group) && at.partition == partition
+		if ours && (!found || *c.SequenceNumber > farthest) {
 			farthest, found = *c.SequenceNumber, true
 		}
 	}

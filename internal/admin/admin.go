@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,10 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if why := webpage.Refusal(r, a.o.Auth == nil); why != "" {
 		a.fail(w, r, refuse(forbidden, "%s", why))
+		return
+	}
+	if at := r.URL.EscapedPath(); strings.HasPrefix(at, kitRoot) && at != kitRoot && path.Clean(at) != at { // the mux would lead elsewhere
+		a.fail(w, r, refuse(badRequest, "a name in the path is empty, '.' or '..', which none can be: %.100s", at))
 		return
 	}
 	a.mux.ServeHTTP(w, r)

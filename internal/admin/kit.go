@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/kit"
 )
 
@@ -216,12 +217,33 @@ func (a *Admin) namespace(space string) string {
 	return space
 }
 
-// find gives the space of this name. Kind: NotFound.
+// find gives the space of this name. Kind: NotFound, with a Hint about what there is.
 func (a *Admin) find(name string) (*kit.Space, error) {
 	if a.o.Default != "" && strings.EqualFold(a.namespace(name), a.o.Default) {
 		return a.openDefault()
 	}
-	return a.o.Kit.Space(name)
+	s, err := a.o.Kit.Space(name)
+	if missing, ok := errors.AsType[*hub.Error](err); ok {
+		missing.Hint = a.spacesHint()
+	}
+	return s, err
+}
+
+// spacesHint names the spaces, as far as a line goes.
+func (a *Admin) spacesHint() string {
+	const listMax = 10
+	var names []string
+	for i, s := range a.o.Kit.Spaces() {
+		if i == listMax {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, a.shownName(s))
+	}
+	if names == nil {
+		return "there is none"
+	}
+	return "spaces here: " + strings.Join(names, ", ")
 }
 
 // openDefault makes a space of the default namespace, unless it is one already.

@@ -60,40 +60,17 @@ func (v *visit) await(request *kit.ExpectRequest) (*answer, error) {
 	return v.result(result), nil
 }
 
-// list gives events after the mark that match, of those that are there now.
+// list gives the oldest events after the mark that match, of those that are there now.
 func (v *visit) list(request *kit.ExpectRequest) (*answer, error) {
 	since, err := v.space.KeptMark(request.Since)
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.space.Reader(v.r.PathValue("hub"), since)
+	result, err := v.space.List(v.r.PathValue("hub"), since, request.Expect[0].Where, listMax)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	result := &kit.Result{}
-	err = r.Drain(func(e kit.Event) (enough bool) {
-		result.Seen++
-		if matches(e, request.Expect[0].Where) {
-			result.Events = append(result.Events, e)
-		}
-		return len(result.Events) == listMax
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.Sort(result.Events)
-	result.Mark = r.Mark()
 	return v.result(result), nil
-}
-
-func matches(e kit.Event, where []kit.Match) bool {
-	for i := range where {
-		if len(where[i].Diff(e)) > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // result keeps the mark behind the last event that was looked at, so that the next call can go on from there.
@@ -103,6 +80,9 @@ func (v *visit) result(r *kit.Result) *answer {
 		return &answer{body: r}
 	}
 	lines := []string{fmt.Sprintf("ok: %d event(s) of %d seen, up to %s", len(r.Events), r.Seen, r.Mark.Name)}
+	if r.More {
+		lines[0] += "; there may be more"
+	}
 	for _, e := range r.Events {
 		lines = append(lines, fmt.Sprintf("  %s/%d %.160q", e.Partition, e.SequenceNumber, e.Body))
 	}

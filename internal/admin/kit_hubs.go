@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -72,7 +70,10 @@ func (v *visit) putHub() (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := parseHub(v.r.PathValue("hub"), data)
+	if len(data) == 0 {
+		data = []byte("{}")
+	}
+	spec, err := kit.ParseHub(v.r.PathValue("hub"), data)
 	if err != nil {
 		return nil, err
 	}
@@ -106,39 +107,6 @@ func differs(h *hub.Hub, spec kit.HubSpec) error {
 		}
 	}
 	return nil
-}
-
-// parseHub reads a hub as kit.ParseSpace reads it inside a space.
-func parseHub(name string, data []byte) (kit.HubSpec, error) {
-	if len(data) == 0 {
-		data = []byte("{}")
-	}
-	var body json.RawMessage
-	if err := json.Unmarshal(data, &body); err != nil {
-		return kit.HubSpec{}, &kit.FormError{Text: "not JSON: " + err.Error()}
-	}
-	space, err := json.Marshal(map[string]map[string]json.RawMessage{"hubs": {name: body}})
-	if err != nil {
-		return kit.HubSpec{}, err
-	}
-	spec, err := kit.ParseSpace(space)
-	if form, ok := errors.AsType[*kit.FormError](err); ok {
-		return kit.HubSpec{}, &kit.FormError{Pointer: belowHub(form.Pointer), Text: form.Text}
-	}
-	if err != nil {
-		return kit.HubSpec{}, err
-	}
-	spec.Hubs[0].Name = name // JSON may have changed bytes that are not UTF-8
-	return spec.Hubs[0], nil
-}
-
-// belowHub takes /hubs/name from the beginning of a pointer.
-func belowHub(pointer string) string {
-	parts := strings.SplitN(pointer, "/", 4)
-	if len(parts) < 4 {
-		return ""
-	}
-	return "/" + parts[3]
 }
 
 func (v *visit) deleteHub() (*answer, error) {

@@ -20,6 +20,7 @@ type spaceJSON struct {
 	Space             string            `json:"space"`
 	Mark              string            `json:"mark"` // the first one
 	Seed              uint64            `json:"seed,omitempty"`
+	Version           string            `json:"version,omitempty"`          // of the broker
 	ConnectionString  string            `json:"connectionString,omitempty"` // of the namespace
 	ConnectionStrings map[string]string `json:"connectionStrings"`          // by hub
 }
@@ -64,7 +65,7 @@ func (v *visit) showSpace() (*answer, error) {
 // describe shows the space; as text its connection strings, a line for each hub.
 func (v *visit) describe(endpoint string) *answer {
 	s := spaceJSON{
-		Space: v.shownName(v.space), Mark: "m0", Seed: v.space.Seed(),
+		Space: v.shownName(v.space), Mark: "m0", Seed: v.space.Seed(), Version: v.o.Version,
 		ConnectionString: v.connection(endpoint, ""), ConnectionStrings: make(map[string]string),
 	}
 	lines := []string{s.Space}

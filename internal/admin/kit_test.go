@@ -17,6 +17,7 @@ import (
 
 	"github.com/evhub-dev/evhub/internal/auth"
 	"github.com/evhub-dev/evhub/internal/hub"
+	"github.com/evhub-dev/evhub/internal/kit"
 )
 
 // TestWake: a request that waits is answered by what it waits for, at once.
@@ -34,7 +35,7 @@ func TestWake(t *testing.T) {
 			synctest.Wait() // one is not enough
 			tell(t, a, 201, "POST", space+"/hubs/eh1/events", `{"body":{"State":"paid"}}`)
 		}, 200, `"waitedMs":10000,"seen":3,"mark":"m1"`},
-		{"expectation", "POST", space + "/hubs/eh1/expect", `{"expect":[{"where":{"body":"x"}}],"timeout":"60s"}`, func(t *testing.T, a *Admin) {
+		{"expectation", "POST", space + "/hubs/eh1/expect", `{"expect":[{"where":{"text":"x"}}],"timeout":"60s"}`, func(t *testing.T, a *Admin) {
 			tell(t, a, 201, "POST", space+"/hubs/eh1/events", `{"text":"x"}`)
 		}, 200, `"text":"x"`},
 		{"expectation that cannot hold any more", "POST", space + "/hubs/eh1/expect", `{"expect":[{"count":{"max":0}}],"settle":"30s","timeout":"60s"}`,
@@ -46,6 +47,9 @@ func TestWake(t *testing.T) {
 			tell(t, a, 200, "DELETE", space+"/faults/f1", "")
 		}, 417, "is over after 0 hits"},
 		{"deleted hub", "GET", space + "/hubs/eh1/events?timeout=60s", "", func(t *testing.T, a *Admin) {
+			tell(t, a, 200, "DELETE", space+"/hubs/eh1", "")
+		}, 410, "was deleted"},
+		{"readers of a deleted hub", "GET", space + "/hubs/eh1/readers?timeout=60s", "", func(t *testing.T, a *Admin) {
 			tell(t, a, 200, "DELETE", space+"/hubs/eh1", "")
 		}, 410, "was deleted"},
 		{"shutdown", "GET", space + "/hubs/eh1/events?timeout=60s", "", func(_ *testing.T, a *Admin) { a.drain() }, 503, "shutting down"},
@@ -257,6 +261,30 @@ func TestStaleMark(t *testing.T) {
 	}
 }
 
+// TestOldMark: a mark that was kept once is another thing than one that never was.
+func TestOldMark(t *testing.T) {
+	t.Parallel()
+	a, _ := newKit(t, Options{})
+	s, err := a.find(defaultSpace)
+	must(t, err)
+	for s.KeepMark(kit.Mark{}).Name != "m10001" {
+	}
+	for path, status := range map[string]int{"hubs/eh1/events?count=0&since=m1": 410, "timeline?since=m1": 410, "timeline?since=m2": 200, "timeline?since=m10002": 404} {
+		tell(t, a, status, "GET", "/admin/v1/spaces/default/"+path, "")
+	}
+}
+
+// TestVersion: who makes or shows a space is told which broker it is.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	a, _ := newKit(t, Options{Version: "v1.2.3"})
+	for _, got := range []string{tell(t, a, 201, "POST", "/admin/v1/spaces", `{"name":"s1"}`), tell(t, a, 200, "GET", "/admin/v1/spaces/default", "")} {
+		if !strings.Contains(got, `"version":"v1.2.3"`) {
+			t.Errorf("%s has no version", got)
+		}
+	}
+}
+
 // TestListGoesOn: a list is bounded, and its mark is where the next one begins.
 func TestListGoesOn(t *testing.T) {
 	t.Parallel()
@@ -264,9 +292,15 @@ func TestListGoesOn(t *testing.T) {
 	tell(t, a, 201, "POST", "/admin/v1/spaces/default/hubs/eh1/events", "["+strings.Repeat(`{"text":"x"},`, listMax+4)+`{"text":"last"}]`)
 	var got []int
 	for _, since := range []string{"m0", "m1", "m2"} {
-		var page struct{ Events []eventOf }
+		var page struct {
+			Events []eventOf
+			More   bool
+		}
 		must(t, json.Unmarshal([]byte(tell(t, a, 200, "GET", "/admin/v1/spaces/default/hubs/eh1/events?count=0&since="+since, "")), &page))
 		got = append(got, len(page.Events))
+		if page.More != (since == "m0") {
+			t.Errorf("since %s: more is %v", since, page.More)
+		}
 	}
 	if want := []int{listMax, 5, 0}; !slices.Equal(got, want) {
 		t.Errorf("lists of %v, want %v", got, want)

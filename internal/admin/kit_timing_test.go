@@ -32,7 +32,7 @@ func BenchmarkWake(b *testing.B) {
 			return s.call("GET", path+"events?timeout=60s&since="+mark, "", nil)
 		}},
 		{name: "expect", waiting: waiting, wake: publish, wait: func() error {
-			return s.call("POST", path+"expect", `{"timeout":"60s","since":"`+mark+`","expect":[{"where":{"body":"wake up"}}]}`, nil)
+			return s.call("POST", path+"expect", `{"timeout":"60s","since":"`+mark+`","expect":[{"where":{"text":"wake up"}}]}`, nil)
 		}},
 		{name: "bare", waiting: func() bool { return len(handler.waiting) > 0 }, wake: func() { handler.wake <- struct{}{} }, wait: func() error {
 			return (&brokerOf{t: b, base: bare.URL}).call("GET", "", "", nil)

@@ -70,7 +70,7 @@ var hallSorts = map[hub.Kind]*sort{
 type problem struct {
 	*sort
 	detail  string          // for people: what is wrong, and what to do
-	pointer string          // RFC 6901: where in the request; "" is nowhere or everywhere
+	pointer string          // RFC 6901: where in the request, which detail does not repeat; "" is nowhere or everywhere
 	more    json.RawMessage // an object with further members; nil: none
 	text    string          // for who wants text; "" is detail
 	allow   string          // header of that name
@@ -91,7 +91,7 @@ func problemOf(err error) *problem {
 		return unmetBy(miss)
 	}
 	if form, ok := errors.AsType[*kit.FormError](err); ok {
-		return &problem{sort: badRequest, detail: form.Error(), pointer: form.Pointer}
+		return &problem{sort: badRequest, detail: form.Text, pointer: form.Pointer, text: form.Error()}
 	}
 	if old, ok := errors.AsType[*kit.StaleError](err); ok {
 		return refuse(stale, "%v", old)
@@ -163,7 +163,7 @@ func (a *Admin) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.sort == internal {
 		a.o.Log.Error("admin request failed", "path", r.URL.Path, "err", err)
 	}
-	a.o.Log.Debug("admin request refused", "remote", r.RemoteAddr, "path", r.URL.Path, "status", p.status, "reason", p.detail)
+	a.o.Log.Debug("admin request refused", "remote", r.RemoteAddr, "path", r.URL.Path, "status", p.status, "pointer", p.pointer, "reason", p.detail)
 	h := w.Header()
 	switch p.sort {
 	case unauthorized:

@@ -46,7 +46,8 @@ var deeds = [doCount]struct {
 	redeliver:   {"redeliver", []Op{Deliver}},
 }
 
-// Do is what a fault does. The zero value is none; the functions below make one.
+// Do is what a fault does. The zero value is none; the functions below make one. What each means for a client stands where its users read it:
+// at the function of the same name in package evhubtest.
 type Do struct {
 	kind      doKind
 	condition string
@@ -57,15 +58,13 @@ type Do struct {
 	back      int64
 }
 
-// Throttle answers that the server is busy, as the service does when it throttles. Where there is no answer to give it ends what asked: a
-// connection, or the link that would get an event.
+// Throttle answers that the server is busy.
 func Throttle() Do { return Do{kind: throttle} }
 
-// Reject answers with an AMQP condition of one's own, such as amqp:resource-limit-exceeded, and this text. Link and connection stay up,
-// except where there is no answer to give, as with Throttle.
+// Reject answers with a condition of one's own.
 func Reject(condition, text string) Do { return Do{kind: reject, condition: condition, text: text} }
 
-// Detach ends the link. At Attach it is as Reject.
+// Detach ends the link.
 func Detach(condition, text string) Do { return Do{kind: detach, condition: condition, text: text} }
 
 // CloseConn ends the connection; "" is amqp:connection:forced.
@@ -76,29 +75,25 @@ func CloseConn(condition string) Do {
 	return Do{kind: closeConn, condition: condition}
 }
 
-// Drop cuts the socket without a word, before anything is stored or answered.
+// Drop cuts the socket before anything is stored.
 func Drop() Do { return Do{kind: drop} }
 
-// AckLost stores what is sent and then cuts the socket in place of the acknowledgement: a client that sends again stores it twice.
+// AckLost cuts the socket once all is stored.
 func AckLost() Do { return Do{kind: ackLost} }
 
-// Blackhole takes the operation and never answers. A reader gets nothing more on its link; nothing that is sent is stored. A connection that
-// gets no answer stays until the client gives it up.
+// Blackhole never answers.
 func Blackhole() Do { return Do{kind: blackhole} }
 
-// Delay lets the operation pass after d and up to jitter more, by the broker's clock. Of Send each message waits for itself, but not less than
-// those of its link that wait already: what is delayed keeps its order. Of Deliver the link's further events wait behind it.
+// Delay lets the operation pass after d and up to jitter more, by the broker's clock.
 func Delay(d, jitter time.Duration) Do { return Do{kind: delay, wait: d, jitter: jitter} }
 
-// ExpireToken acts as if the token behind the operation had just run out: the link ends, the request or the connection is refused.
+// ExpireToken acts as if the token had run out.
 func ExpireToken() Do { return Do{kind: expireToken} }
 
-// StealEpoch is another reader with the epoch level that takes the place of this one, and goes again. A reader that is being attached is
-// refused, one that gets an event loses its link, both with amqp:link:stolen. A reader with a higher epoch keeps its place; then the fault
-// has not fired.
+// StealEpoch is another reader that takes the place of this one.
 func StealEpoch(level int64) Do { return Do{kind: stealEpoch, level: level} }
 
-// Redeliver goes back so many events before it delivers the next one, as a reader does that begins again at an old checkpoint.
+// Redeliver goes back so many events before the next one.
 func Redeliver(back int64) Do { return Do{kind: redeliver, back: back} }
 
 // Kind is the deed's name as in JSON: "throttle", "ack-lost".

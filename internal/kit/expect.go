@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/hub"
 )
 
 // NoLimit as Expectation.Max is any number of events.
@@ -42,17 +44,38 @@ func (x *Expectation) diff(e Event) []FieldDiff {
 	return all
 }
 
+// check says what is wrong with the expectation, whatever there may be in the hub.
+func (x *Expectation) check(h *hub.Hub) error {
+	switch {
+	case x.Min < 0:
+		return invalid("%d events cannot be wanted; the least is 0.", x.Min)
+	case x.Max != NoLimit && x.Max < x.Min:
+		return invalid("At least %d events and at most %d cannot be wanted together.", x.Min, x.Max)
+	}
+	for i := range x.Where {
+		if err := x.Where[i].check(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Request is what has to hold for a hub's events after a mark.
 type Request struct {
 	Expect []Expectation
 
+	// All gives back every event that matches an expectation without upper bound, of those that are there when the request is decided, up to
+	// 1000 for each. Without it such an expectation gives its first Min events, and nothing behind the last of them is looked at.
+	All bool
+
 	// Ordered wants the events in the order of the expectations, each as often as its Min: of two that are in one partition the one wanted
-	// first comes first. Events of different partitions have no order. Every event that matches is kept until the request is decided.
+	// first comes first. Events of different partitions have no order. Every event that matches is kept until the request is decided. There
+	// are up to 1000 steps.
 	Ordered bool
 
-	// Unique, if set, wants another key for each event: of those that match an expectation, or of all if there is none. UniqueBy names the
-	// key in texts.
-	Unique   func(Event) string
+	// Unique, if set, wants another key for each event: of those that match an expectation, or of all if there is none. An event without a
+	// key fails the request as well. UniqueBy names the key in texts.
+	Unique   func(Event) (key string, ok bool)
 	UniqueBy string
 
 	// OthersForbidden wants every event to match an expectation.
@@ -61,6 +84,24 @@ type Request struct {
 	// Settle is how long no event may come that breaks an upper bound, Unique or OthersForbidden, after all that was under way has been
 	// stored (Quiesce). 0: what was under way is enough.
 	Settle time.Duration
+}
+
+// check says what is wrong with the request: what cannot be read must not pass for what does not come.
+func (r *Request) check(h *hub.Hub) error {
+	if len(r.Expect) == 0 && r.Unique == nil && !r.OthersForbidden {
+		return invalid("Nothing is wanted.")
+	}
+	steps := 0
+	for i := range r.Expect {
+		if err := r.Expect[i].check(h); err != nil {
+			return err
+		}
+		steps += r.Expect[i].Min
+		if r.Ordered && steps > stepsMax {
+			return invalid("More than %d events cannot be wanted in order.", stepsMax)
+		}
+	}
+	return nil
 }
 
 // provesAbsence says whether the request wants that something does not happen, which takes more than to see what does.
@@ -72,13 +113,14 @@ func (r *Request) provesAbsence() bool {
 // Result is an expectation that holds.
 type Result struct {
 	Events []Event       // that match, each once: in the order of the steps if the request is Ordered, else of Reader.Sort
+	More   bool          // there may be more that match: since Mark, or, if absence was proved as well, between the Events
 	Seen   int           // events looked at
 	Waited time.Duration // by the machine's clock
 	Mark   Mark          // behind the last event looked at
 	Proof  string        // what was waited for to know that nothing else comes; "" if nothing had to be known
 }
 
-// MarshalJSON has ok, waitedMs, seen, mark (its name), proof and events.
+// MarshalJSON has ok, waitedMs, seen, mark (its name), proof, more and events.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	events := make([]eventJSON, len(r.Events)) // not the Events, whose JSON the encoder would go over once more
 	for i := range r.Events {
@@ -90,34 +132,47 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		Seen     int         `json:"seen"`
 		Mark     string      `json:"mark,omitempty"`
 		Proof    string      `json:"proof,omitempty"`
+		More     bool        `json:"more,omitempty"`
 		Events   []eventJSON `json:"events"`
-	}{true, milliseconds(r.Waited), r.Seen, r.Mark.Name, r.Proof, events})
+	}{true, milliseconds(r.Waited), r.Seen, r.Mark.Name, r.Proof, r.More, events})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Expect waits until the request holds for what is stored in the hub after the mark, or until it cannot hold any more, or for ctx to end.
-// As long as the request only wants events, it returns with the event that completes it.
+// As long as the request only wants events, it returns with the event that completes it. Events are looked at in the order of Reader.Sort, as
+// far as they are there at the same time.
 //
-// A request that does not hold is a *Miss. Other errors: kind NotFound, *StaleError, kind Updated once the hub is deleted.
+// A request that does not hold is a *Miss. Other errors: kind Invalid for a request that no events can decide, at once; kind NotFound,
+// *StaleError, kind Updated once the hub is deleted.
 func (s *Space) Expect(ctx context.Context, hubName string, since Mark, request Request) (*Result, error) {
 	r, err := s.Reader(hubName, since)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	result, err := Evaluate(ctx, r, s.settled, request)
-	if m, missed := errors.AsType[*Miss](err); missed {
-		m.Hub, m.Since = r.hub.Name(), since.text()
-		m.Hints = s.hints(r, m)
-	}
-	if err != nil {
+	if err := request.check(r.hub); err != nil {
 		return nil, err
 	}
+	v := newEvaluation(&request)
+	start := time.Now()
+	proof, err := v.run(ctx, r, s.settled)
+	waited := time.Since(start)
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
+		return nil, err
+	}
+	if err != nil {
+		v.late(err)
+	}
+	if m := v.miss; m != nil {
+		m.Seen, m.Waited, m.Hub, m.Since = v.seen, waited, r.hub.Name(), since.text()
+		m.Hints = s.hints(r, m)
+		return nil, m
+	}
+	result := &Result{Events: v.events(), More: v.more, Seen: v.seen, Waited: waited, Mark: r.Mark(), Proof: proof}
 	if !request.Ordered {
 		r.Sort(result.Events)
 	}
-	result.Mark = r.Mark()
 	return result, nil
 }
 
@@ -129,42 +184,42 @@ func (s *Space) settled(ctx context.Context) (proof string, err error) {
 	return proof + "all deliveries under way are settled", s.Quiesce(ctx)
 }
 
-// Stream is where an evaluation gets its events: a Reader, or a receiver at another broker.
-type Stream interface {
-	// Drain gives the events that are there and were not given before, each partition's in order, until take has had enough.
-	Drain(take func(Event) (enough bool)) error
-	// Wait returns once there may be more, or with the context's error.
-	Wait(context.Context) error
-}
-
-// Evaluate is Expect on any stream. settle waits until nothing is under way and says what it has waited for; it is asked when the request
-// wants something not to happen. A Miss names neither hub nor mark and has no hints; a Result has no mark.
-func Evaluate(ctx context.Context, from Stream, settle func(context.Context) (proof string, err error), request Request) (*Result, error) {
-	v := newEvaluation(&request)
-	start := time.Now()
-	proof, err := v.run(ctx, from, settle)
-	if err == nil && v.miss == nil {
-		return &Result{Events: v.events(), Seen: v.seen, Waited: time.Since(start), Proof: proof}, nil
-	}
+// List gives the events after the mark that match, of those that are there: the oldest, up to max.
+func (s *Space) List(hubName string, since Mark, where []Match, max int) (*Result, error) {
+	r, err := s.Reader(hubName, since)
 	if err != nil {
-		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
-			return nil, err
-		}
-		v.late(err)
+		return nil, err
 	}
-	v.miss.Seen, v.miss.Waited = v.seen, time.Since(start)
-	return nil, v.miss
+	defer r.Close()
+	x := AtLeast(0, where...)
+	if err := x.check(r.hub); err != nil {
+		return nil, err
+	}
+	result := &Result{}
+	err = r.Drain(func(e Event) (enough bool) {
+		result.Seen++
+		if len(x.diff(e)) == 0 {
+			result.Events = append(result.Events, e)
+		}
+		result.More = len(result.Events) == max
+		return result.More
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Sort(result.Events)
+	result.Mark = r.Mark()
+	return result, nil
 }
 
 // run reads until the request is decided: it holds if v.miss is nil.
-func (v *evaluation) run(ctx context.Context, from Stream, settle func(context.Context) (string, error)) (proof string, err error) {
-	if err := v.readUntil(ctx, from, func() bool { return v.holds() || v.miss != nil }); err != nil {
+func (v *evaluation) run(ctx context.Context, from *Reader, settle func(context.Context) (string, error)) (proof string, err error) {
+	if err := v.readUntil(ctx, from, func() bool { return v.miss != nil || v.holds() }); err != nil {
 		return "", err
 	}
 	if v.miss != nil || !v.request.provesAbsence() {
 		return "", nil
 	}
-	v.proving = true
 	if proof, err = settle(ctx); err != nil {
 		return "", err
 	}
@@ -181,7 +236,7 @@ func (v *evaluation) run(ctx context.Context, from Stream, settle func(context.C
 }
 
 // readUntil looks at events until done, or until the context ends: then it looks once more, since what came at that moment counts.
-func (v *evaluation) readUntil(ctx context.Context, from Stream, done func() bool) error {
+func (v *evaluation) readUntil(ctx context.Context, from *Reader, done func() bool) error {
 	var ended error
 	for {
 		if err := from.Drain(v.take); err != nil {
@@ -202,9 +257,9 @@ type evaluation struct {
 	request *Request
 	tallies []tally
 	seen    int
-	proving bool             // every lower bound holds; it waits to see that nothing breaks an upper one
 	keys    map[string]Event // first event of each key
 	others  []Event          // without expectations: what was seen, as far as it may be shown
+	more    bool             // not all that match are kept
 	order   *ordering
 	miss    *Miss // why the request cannot hold any more
 }
@@ -212,20 +267,28 @@ type evaluation struct {
 // tally is one expectation's events so far.
 type tally struct {
 	*Expectation
-	events []Event // those that match: the first ones if there is no upper bound, since no more are wanted
+	keep   int     // how many events to give back
+	events []Event // those that match: the first ones
 	count  int
 	near   []Near
 }
 
 const (
 	nearMax       = 3    // near misses that are kept and shown
-	eventsKeepMax = 1000 // events of a request without expectations that are given back
+	eventsKeepMax = 1000 // events that are given back of which no number was named
 )
 
 func newEvaluation(r *Request) *evaluation {
 	v := &evaluation{request: r, tallies: make([]tally, len(r.Expect))}
 	for i := range r.Expect {
-		v.tallies[i].Expectation = &r.Expect[i]
+		x := &r.Expect[i]
+		v.tallies[i] = tally{Expectation: x, keep: x.Min}
+		switch {
+		case x.Max != NoLimit:
+			v.tallies[i].keep = x.Max + 1 // one too many is shown
+		case r.All:
+			v.tallies[i].keep = max(x.Min, eventsKeepMax)
+		}
 	}
 	if r.Ordered {
 		v.order = newOrdering(r.Expect)
@@ -242,6 +305,8 @@ func (v *evaluation) take(e Event) (enough bool) {
 	free := len(v.tallies) == 0
 	if free && len(v.others) < eventsKeepMax {
 		v.others = append(v.others, e)
+	} else if free {
+		v.more = true
 	}
 	matched := false
 	for i := range v.tallies {
@@ -255,7 +320,23 @@ func (v *evaluation) take(e Event) (enough bool) {
 	if (matched || free) && v.request.Unique != nil {
 		v.unique(e)
 	}
-	return v.miss != nil || !v.request.provesAbsence() && v.holds()
+	if v.miss != nil || v.request.provesAbsence() {
+		return v.miss != nil
+	}
+	return (v.order == nil || v.order.pays()) && v.holds() && v.full()
+}
+
+// full says whether nothing more is to be given back of what is there.
+func (v *evaluation) full() bool {
+	if !v.request.All || v.request.Ordered {
+		return true
+	}
+	for i := range v.tallies {
+		if t := &v.tallies[i]; len(t.events) == t.keep {
+			v.more = true
+		}
+	}
+	return v.more
 }
 
 // count adds the event to an expectation if it matches.
@@ -266,8 +347,10 @@ func (v *evaluation) count(i int, e Event) bool {
 		return false
 	}
 	t.count++
-	if t.Max != NoLimit || len(t.events) < t.Min {
+	if len(t.events) < t.keep {
 		t.events = append(t.events, e)
+	} else if v.request.All {
+		v.more = true
 	}
 	if v.order != nil {
 		v.order.add(i, e)
@@ -307,7 +390,11 @@ func (v *evaluation) nearest(e Event) []Near {
 }
 
 func (v *evaluation) unique(e Event) {
-	key := v.request.Unique(e)
+	key, ok := v.request.Unique(e)
+	if !ok {
+		v.fail(&Miss{Reason: NoKey, KeyName: v.request.UniqueBy, Events: []Event{e}})
+		return
+	}
 	if first, twice := v.keys[key]; twice {
 		v.fail(&Miss{Reason: Duplicate, Key: key, KeyName: v.request.UniqueBy, Events: []Event{first, e}})
 		return
@@ -336,23 +423,48 @@ func (v *evaluation) holds() bool {
 
 // late is the reason of a request that ran out of time.
 func (v *evaluation) late(err error) {
-	m := &Miss{Reason: Unsettled, Err: err}
-	if !v.proving {
-		m.Reason = OutOfOrder
-		for i := range v.tallies {
-			if t := &v.tallies[i]; t.count < t.Min {
-				m.Reason, m.Want, m.Matched, m.Events, m.Near = TooFew, wantOf(t), t.count, t.events, t.near
-				break
-			}
+	for i := range v.tallies {
+		if t := &v.tallies[i]; t.count < t.Min {
+			v.fail(&Miss{Reason: TooFew, Want: wantOf(t), Matched: t.count, Events: t.events, Near: t.near, Err: err})
+			return
 		}
 	}
-	if m.Reason == OutOfOrder {
-		m.Events = v.order.firsts()
-		for _, i := range v.order.steps {
-			m.Steps = append(m.Steps, wantOf(&v.tallies[i]).label())
+	if v.order != nil && !v.order.solved() {
+		m := v.disorder()
+		m.Err = err
+		v.fail(m)
+		return
+	}
+	v.fail(&Miss{Reason: Unsettled, Err: err})
+}
+
+// disorder says why events for all steps, each by itself, are not enough.
+func (v *evaluation) disorder() *Miss {
+	if scarce := v.order.scarce; scarce != nil {
+		events := v.order.fit(scarce)
+		want := &Want{Min: len(scarce), Max: NoLimit, Where: []string{strings.Join(v.labels(scarce), " or ")}}
+		return &Miss{Reason: TooFew, Want: want, Matched: len(events), Events: events}
+	}
+	m := &Miss{Reason: OutOfOrder, Events: v.order.firsts()}
+	if v.order.unknown {
+		m.Reason = Ambiguous
+	}
+	for step := range v.order.steps {
+		m.Steps = append(m.Steps, v.label(step))
+	}
+	return m
+}
+
+func (v *evaluation) label(step int) string { return wantOf(&v.tallies[v.order.steps[step]]).label() }
+
+// labels names steps, those that are called alike once.
+func (v *evaluation) labels(steps []int) (list []string) {
+	for _, step := range steps {
+		if label := v.label(step); !slices.Contains(list, label) {
+			list = append(list, label)
 		}
 	}
-	v.fail(m)
+	return list
 }
 
 // events are what the request matched.
@@ -364,8 +476,13 @@ func (v *evaluation) events() []Event {
 	for i := range v.tallies {
 		all = append(all, v.tallies[i].events...)
 	}
-	slices.SortStableFunc(all, stored)
-	return slices.CompactFunc(all, func(a, b Event) bool { return stored(a, b) == 0 })
+	return distinct(all)
+}
+
+// distinct sorts events by when they were stored, and leaves each once.
+func distinct(events []Event) []Event {
+	slices.SortStableFunc(events, stored)
+	return slices.CompactFunc(events, func(a, b Event) bool { return stored(a, b) == 0 })
 }
 
 // stored compares events by when, then where they were stored.
@@ -380,36 +497,30 @@ func stored(a, b Event) int {
 }
 
 // UniqueBy names a key for Request.Unique: "id", "key", "body", "body.<path>" or "props.<name>".
-func UniqueBy(name string) (func(Event) string, error) {
+func UniqueBy(name string) (func(Event) (key string, ok bool), error) {
 	kind, rest, _ := strings.Cut(name, ".")
 	switch {
 	case name == "id":
-		return func(e Event) string { return e.ID }, nil
+		return func(e Event) (string, bool) { return e.ID, e.ID != "" }, nil
 	case name == "key":
-		return func(e Event) string { return e.PartitionKey }, nil
+		return func(e Event) (string, bool) { return e.PartitionKey, e.PartitionKey != "" }, nil
 	case name == "body":
-		return func(e Event) string { return string(e.Body) }, nil
+		return func(e Event) (string, bool) { return string(e.Body), true }, nil
 	case kind == "props" && rest != "":
-		return func(e Event) string { return shown(valueOr(e.Properties, rest)) }, nil
+		return func(e Event) (string, bool) {
+			v, ok := e.Properties[rest]
+			return rawShown(plainValue(v)), ok
+		}, nil
 	case kind == "body" && rest != "":
 		path, err := parsePath(rest)
 		if err != nil {
 			return nil, err
 		}
-		return func(e Event) string {
+		return func(e Event) (string, bool) {
 			body, err := parseJSON(e.Body)
-			if v, ok := path.find(body); ok && err == nil {
-				return shown(v)
-			}
-			return shown(Absent{})
+			v, ok := path.find(body)
+			return rawShown(v), ok && err == nil
 		}, nil
 	}
 	return nil, fmt.Errorf("%.40q names no key; there are id, key, body, body.<path> and props.<name>", name)
-}
-
-func valueOr(m map[string]any, name string) any {
-	if v, ok := m[name]; ok {
-		return plainValue(v)
-	}
-	return Absent{}
 }

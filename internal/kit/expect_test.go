@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,9 @@ func TestExpect(t *testing.T) {
 	}{
 		{"at least one", []Event{paid, order("2", "paid", "2")}, Request{Expect: []Expectation{AtLeast(1, state("paid"))}}, "2/0", 0},
 		{"at least two", []Event{paid, order("2", "new", "0"), order("3", "paid", "1")}, Request{Expect: []Expectation{AtLeast(2, state("paid"))}}, "2/0 1/0", 0},
+		{"at least one, all of them", []Event{paid, order("2", "new", "0"), order("3", "paid", "1")}, Request{All: true, Expect: []Expectation{AtLeast(1, state("paid"))}},
+			"2/0 1/0", 0},
+		{"the oldest, wherever it is", []Event{order("1", "paid", "3"), order("2", "paid", "0")}, Request{Expect: []Expectation{AtLeast(1)}}, "3/0", 0},
 		{"at least none", nil, Request{Expect: []Expectation{AtLeast(0)}}, "", 0},
 		{"exactly", []Event{paid, order("2", "new", "0")}, Request{Expect: []Expectation{Exactly(1, state("paid"))}}, "2/0", 0},
 		{"none", []Event{paid}, Request{Expect: []Expectation{None(state("new"))}}, "", 0},
@@ -53,12 +57,12 @@ func TestExpect(t *testing.T) {
 		{"too few, a near one", []Event{v2, order("3", "new", "1")},
 			Request{Expect: []Expectation{{Name: "paid", Where: []Match{Subset(map[string]any{"State": "paid"}), Prop("schema", "order.v1")}, Min: 1, Max: 1}}},
 			`paid: want 1 event in orders since m0, matched 0 of 2 seen in 5s
-  nearest 1/0: body.State
-    - paid
-    + new
   nearest 2/0: props.schema
     - order.v1
-    + order.v2`, 5 * time.Second},
+    + order.v2
+  nearest 1/0: body.State
+    - paid
+    + new`, 5 * time.Second},
 		{"too few, some match", []Event{paid, order("2", "new", "0")}, Request{Expect: []Expectation{AtLeast(2, state("paid"), Prop("schema", "order.v1"))}},
 			`want at least 2 events (path State = paid, prop schema = order.v1) in orders since m0, matched 1 of 2 seen in 5s
   matched 2/0 id=m1 {"ID":"1","State":"paid"}
@@ -88,8 +92,8 @@ func TestExpect(t *testing.T) {
   hint: no sender is attached to orders`, 5 * time.Second},
 		{"too many", []Event{paid, order("2", "paid", "0"), order("3", "paid", "1")}, Request{Expect: []Expectation{Exactly(1, state("paid"))}},
 			`want 1 event (path State = paid) in orders since m0, matched 2 of 2 seen in 0s
-  matched 0/0 id=m2 {"ID":"2","State":"paid"}
-  matched 1/0 id=m3 {"ID":"3","State":"paid"}`, 0},
+  matched 2/0 id=m1 {"ID":"1","State":"paid"}
+  matched 0/0 id=m2 {"ID":"2","State":"paid"}`, 0},
 		{"not none", []Event{unnamed}, Request{Expect: []Expectation{None()}},
 			`want no event in orders since m0, matched 1 of 1 seen in 0s
   matched 0/0 {"ID":"5","State":"new"}`, 0},
@@ -106,10 +110,9 @@ func TestExpect(t *testing.T) {
 			`want every id once in orders since m0: m1 came twice; 2 seen in 0s
   came 2/0 id=m1 {"ID":"1","State":"paid"}
   came 3/0 id=m1 {"ID":"1","State":"new"}`, 0},
-		{"two without an id", []Event{unnamed, unnamed}, Request{Unique: by("id")},
-			`want every key once in orders since m0: "" came twice; 2 seen in 0s
-  came 0/0 {"ID":"5","State":"new"}
-  came 0/1 {"ID":"5","State":"new"}`, 0},
+		{"without an id", []Event{paid, unnamed}, Request{Unique: by("id"), UniqueBy: "id"},
+			`want every id once in orders since m0: event 0/0 has no id; 2 seen in 0s
+  came 0/0 {"ID":"5","State":"new"}`, 0},
 		{"unexpected", []Event{paid, order("2", "new", "3")}, Request{Expect: []Expectation{AtLeast(1, state("paid"))}, OthersForbidden: true},
 			`want no other event in orders since m0: one came that matches nothing wanted; 2 seen in 0s
   came 3/0 id=m2 {"ID":"2","State":"new"}
@@ -137,6 +140,19 @@ func TestExpect(t *testing.T) {
   nearest 2/0: body.State
     - sent
     + paid`, 5 * time.Second},
+		{"the same twice", []Event{paid, order("2", "new", "2")}, ordered(AtLeast(1, state("paid")), AtLeast(1, state("paid"))),
+			`want at least 2 events (path State = paid) in orders since m0, matched 1 of 2 seen in 5s
+  matched 2/0 id=m1 {"ID":"1","State":"paid"}`, 5 * time.Second},
+		{"more steps than events", []Event{paid, order("2", "new", "2")}, ordered(AtLeast(1, Prop("schema", "order.v1")), AtLeast(1, state("paid")), AtLeast(1)),
+			`want at least 3 events (prop schema = order.v1 or path State = paid or any event) in orders since m0, matched 2 of 2 seen in 5s
+  matched 2/0 id=m1 {"ID":"1","State":"paid"}
+  matched 2/1 id=m2 {"ID":"2","State":"new"}`, 5 * time.Second},
+
+		{"fewer than none", []Event{paid}, Request{Expect: []Expectation{Exactly(-1)}}, "-1 events cannot be wanted; the least is 0.", 0},
+		{"less at most than at least", []Event{paid}, Request{Expect: []Expectation{{Min: 2, Max: 1}}},
+			"At least 2 events and at most 1 cannot be wanted together.", 0},
+		{"nothing to want", []Event{paid}, Request{Ordered: true}, "Nothing is wanted.", 0},
+		{"too long an order", []Event{paid}, ordered(AtLeast(500), AtLeast(501)), "More than 1000 events cannot be wanted in order.", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -163,7 +179,7 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-func by(name string) func(Event) string {
+func by(name string) func(Event) (string, bool) {
 	key, err := UniqueBy(name)
 	if err != nil {
 		panic(err)
@@ -294,6 +310,9 @@ func TestResultJSON(t *testing.T) {
 	if string(b) != want || err != nil {
 		t.Errorf("%s, %v", b, err)
 	}
+	if b, err = json.Marshal(&Result{More: true}); string(b) != `{"ok":true,"waitedMs":0,"seen":0,"more":true,"events":[]}` || err != nil {
+		t.Errorf("%s, %v", b, err)
+	}
 	if b, err = json.Marshal(&Result{}); string(b) != `{"ok":true,"waitedMs":0,"seen":0,"events":[]}` || err != nil {
 		t.Errorf("%s, %v", b, err)
 	}
@@ -412,43 +431,157 @@ func TestOrdering(t *testing.T) {
 	}
 }
 
-// TestOrderingBounded: a wish that could be tried in endless ways ends.
-func TestOrderingBounded(t *testing.T) {
+// TestOrderingIsFound: many events fit the first steps, and one of them is the only one for a later step.
+func TestOrderingIsFound(t *testing.T) {
 	t.Parallel()
-	x := []Expectation{{Min: 40}, {Min: 1}}
+	x := make([]Expectation, 10) // eight for any event, one for the only event of partition 0, one for the last event of all
+	for i := range x {
+		x[i].Min = 1
+	}
 	o := newOrdering(x)
-	for p := range 12 {
-		for i := range 40 {
-			o.add(0, Event{Partition: fmt.Sprint(p), SequenceNumber: int64(i)})
+	const partitions = 32
+	for p := range partitions {
+		for i := range 3 {
+			e := Event{Partition: fmt.Sprint(p), SequenceNumber: int64(i)}
+			if p == 0 && i > 0 {
+				continue
+			}
+			for step := range 8 {
+				o.add(step, e)
+			}
+			switch {
+			case p == 0:
+				o.add(8, e)
+			case p == partitions-1 && i == 2:
+				o.add(9, e)
+			}
 		}
 	}
-	start := time.Now()
-	if o.solved() { // there is nothing for the last step
-		t.Error("solved")
+	if !o.solved() {
+		t.Fatal("not found")
 	}
+	if got := places(o.chosen[8:]); got != "0/0 31/2" {
+		t.Errorf("chosen: %s", got)
+	}
+	if len(distinct(slices.Clone(o.chosen))) != len(o.steps) {
+		t.Errorf("an event is chosen twice: %s", places(o.chosen))
+	}
+}
+
+// TestOrderingBounded: a search that could go on for ages ends, and does not say that the order is wrong.
+func TestOrderingBounded(t *testing.T) {
+	t.Parallel()
+	// Of each partition's two events, one for a and one for b, only one can be used, since b comes before a there. All are needed but one.
+	const partitions = 24
+	x := []Expectation{{Min: partitions/2 + 1}, {Min: partitions / 2}}
+	v := newEvaluation(&Request{Expect: x, Ordered: true})
+	for p := range partitions {
+		v.order.add(1, Event{Partition: fmt.Sprint(p), SequenceNumber: 0})
+		v.order.add(0, Event{Partition: fmt.Sprint(p), SequenceNumber: 1})
+	}
+	for i := range v.tallies {
+		v.tallies[i].count = partitions
+	}
+	start := time.Now()
+	v.late(context.DeadlineExceeded)
 	if d := time.Since(start); d > 30*time.Second {
 		t.Errorf("it took %v", d)
+	}
+	if v.miss.Reason != Ambiguous || !strings.Contains(v.miss.Error(), "in too many ways to find out") || len(v.miss.Steps) != partitions+1 {
+		t.Errorf("the miss: %v", v.miss)
+	}
+}
+
+// TestOrderOfAThousand: the longest order, in one partition and in many, takes no time that anybody feels.
+func TestOrderOfAThousand(t *testing.T) {
+	t.Parallel()
+	for _, partitions := range []int{1, 32} {
+		x := make([]Expectation, stepsMax)
+		for i := range x {
+			x[i].Min = 1
+		}
+		o := newOrdering(x)
+		for i := range x {
+			o.add(i, Event{Partition: fmt.Sprint(i % partitions), SequenceNumber: int64(i)})
+		}
+		start := time.Now()
+		if !o.solved() || time.Since(start) > 10*time.Second {
+			t.Errorf("%d partitions: solved %v, after %v", partitions, o.found, time.Since(start))
+		}
 	}
 }
 
 func TestUniqueBy(t *testing.T) {
 	t.Parallel()
 	e := Event{Body: []byte(`{"a":{"b":[1]}}`), ID: "id", PartitionKey: "key", Properties: map[string]any{"p": int64(3)}}
-	for _, c := range []struct{ name, want string }{
-		{"id", "id"}, {"key", "key"}, {"body", `{"a":{"b":[1]}}`}, {"body.a.b[0]", "1"}, {"body.x", "(none)"}, {"props.p", "3"}, {"props.q", "(none)"},
+	const none = "(none)"
+	for _, c := range []struct {
+		name string
+		e    Event
+		want string
+	}{
+		{"id", e, "id"}, {"key", e, "key"}, {"body", e, `{"a":{"b":[1]}}`}, {"body.a.b[0]", e, "1"}, {"body.x", e, none}, {"props.p", e, "3"}, {"props.q", e, none},
+		{"id", Event{}, none}, {"key", Event{}, none}, {"body", Event{}, ""}, {"body.x", text("no JSON", ""), none},
 	} {
-		key, err := UniqueBy(c.name)
-		if err != nil || key(e) != c.want {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		key, ok := by(c.name)(c.e)
+		if !ok {
+			key = none
+		}
+		if key != c.want {
+			t.Errorf("%s: %q, want %q", c.name, key, c.want)
 		}
 	}
-	if got := by("body.x")(text("no JSON", "")); got != "(none)" {
-		t.Errorf("no JSON: %q", got)
+	if long, _ := by("body.a")(text(`{"a":"`+strings.Repeat("x", 999)+`"}`, "")); len(long) != 999 {
+		t.Errorf("of a long key %d bytes count", len(long))
 	}
 	for _, name := range []string{"", "ID", "props", "props.", "body.a..b", "body."} {
 		if _, err := UniqueBy(name); err == nil {
 			t.Errorf("%q names a key", name)
 		}
+	}
+}
+
+// TestAll: what is given back is bounded, the answer says so, and its mark goes on where it ends.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	s := r.space("s1")
+	since := s.Mark()
+	const sent = eventsKeepMax + 500
+	events := make([]Event, sent)
+	for i := range events {
+		events[i] = text("a", fmt.Sprint(i%4))
+	}
+	r.publish(s, "orders", events...)
+	for _, c := range []struct {
+		name   string
+		r      Request
+		events int
+		more   bool
+		seen   int
+	}{
+		{"all", Request{All: true, Expect: []Expectation{AtLeast(1)}}, eventsKeepMax, true, eventsKeepMax},
+		{"more than the bound", Request{All: true, Expect: []Expectation{AtLeast(eventsKeepMax + 1)}}, eventsKeepMax + 1, true, eventsKeepMax + 1},
+		{"next ones", Request{Expect: []Expectation{AtLeast(2)}}, 2, false, 2},
+		{"all, and nothing else", Request{All: true, OthersForbidden: true, Expect: []Expectation{AtLeast(1)}}, eventsKeepMax, true, sent},
+		{"a number that is named", Request{All: true, Expect: []Expectation{{Max: 2 * sent}}}, sent, false, sent},
+		{"no number and no matcher", Request{OthersForbidden: false, Unique: func(e Event) (string, bool) { return e.at(), true }}, eventsKeepMax, true, sent},
+	} {
+		result, err := s.Expect(within(t, patience), "orders", since, c.r)
+		r.must(err)
+		rest, _, err := s.Events("orders", result.Mark, 2*sent)
+		r.must(err)
+		if len(result.Events) != c.events || result.More != c.more || result.Seen != c.seen || len(rest) != sent-c.seen {
+			t.Errorf("%s: %d events, more %v, %d seen, %d behind the mark; want %d, %v, %d, %d",
+				c.name, len(result.Events), result.More, result.Seen, len(rest), c.events, c.more, c.seen, sent-c.seen)
+		}
+	}
+	list, err := s.List("orders", since, []Match{Body("a")}, 3)
+	r.must(err)
+	rest, _, err := s.Events("orders", list.Mark, 2*sent)
+	r.must(err)
+	if len(list.Events) != 3 || !list.More || list.Seen != 3 || len(rest) != sent-3 {
+		t.Errorf("a list: %s, more %v, %d seen, %d behind the mark", places(list.Events), list.More, list.Seen, len(rest))
 	}
 }
 

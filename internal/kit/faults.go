@@ -69,8 +69,9 @@ func opOf(o hub.Op) Op {
 // On says what a fault meets. The zero value of each filter is any.
 //
 // A door asks about a connect before it knows the namespace, unless the client came with SASL PLAIN. Such a question reaches a fault only if
-// the fault's space is the only namespace of the broker, or if the fault names a Client: then the name is all that keeps other spaces'
-// clients out of it. About a credential a door asks once it has proved to be good, and so knows its namespace; a wrong one meets no fault.
+// the fault's space is the only namespace of the broker, or if the fault is on Connect and its Client is a name without * and ?: then the name,
+// which should be nobody else's, is all that keeps other spaces' clients out of it. About a credential a door asks once it has proved to be
+// good, and so knows its namespace; a wrong one meets no fault.
 //
 // A Client is a pattern for the connection's container id, for the user agent that the client sends, or for one word of the user agent; *
 // stands for any text and ? for any character. Where an SDK makes up its container ids, as Go's does, the application id that a program gives
@@ -105,6 +106,7 @@ type Fault struct {
 	hits     int
 	lastHit  time.Time
 	failed   string          // why firing had no effect, the last time it had none
+	missed   []passer        // who did what the fault is for, elsewhere or under another name; the first few
 	waiters  []chan struct{} // capacity 1 each
 }
 
@@ -165,8 +167,9 @@ func (f *Fault) checkPlace() error {
 		return invalid("A group belongs to readers: with a Group the operation is attach or deliver, not %s.", on.Op)
 	case on.Partition != "" && on.Op == Manage:
 		return invalid("Questions about properties are met by their hub; leave out the Partition.")
-	case on.Op == Connect && on.Client == "" && len(f.space.kit.hall.Namespaces()) > 1:
-		return invalid("On %s it is not known yet which space a client belongs to, and there are several here. Name the Client, or use attach.", on.Op)
+	case on.Op == Connect && !on.namesClient() && len(f.space.kit.hall.Namespaces()) > 1:
+		return invalid("On connect it is not known yet which space a client belongs to, and there are several here. " +
+			"Name a Client that is this test's alone, without * and ?, or use attach.")
 	}
 	if on.Partition != "" {
 		n, err := strconv.Atoi(on.Partition)
@@ -312,42 +315,110 @@ func (s *Space) FaultNamed(id string) (*Fault, error) {
 	return faults[i], nil
 }
 
-// Unfired are the faults that have never fired, without the optional ones.
-func (s *Space) Unfired() []*Fault {
-	s.kit.mu.Lock()
-	defer s.kit.mu.Unlock()
-	var list []*Fault
-	for _, f := range s.faults {
-		if f.hits == 0 && !f.optional {
-			list = append(list, f)
-		}
-	}
-	return list
-}
-
-// unfired says that the fault never fired, and why, as far as that is known.
-func (f *Fault) unfired() string {
+// Shortfall says what the fault was to do and has not done, and why, as far as that is known; "" if there is nothing to say. Unless it is
+// optional or removed, a fault is to fire as often as its Times; once if that is -1, or if chance decides.
+func (f *Fault) Shortfall() string {
 	f.space.kit.mu.Lock()
 	defer f.space.kit.mu.Unlock()
+	want := max(f.on.Times, 1)
+	if f.on.Prob > 0 {
+		want = 1
+	}
+	if f.optional || f.hits >= want || !slices.Contains(f.space.faults, f) {
+		return ""
+	}
 	text := f.String() + " never fired: "
+	if f.hits > 0 {
+		text = fmt.Sprintf("%s fired %d of %d times: ", f, f.hits, want)
+	}
 	switch {
 	case f.failed != "":
 		return text + f.failed
-	case f.met == 0:
-		return text + "nothing that it could meet has happened"
-	case f.met <= f.on.After:
-		return fmt.Sprintf("%s%s were met, and it lets %d pass", text, plural(f.met, "operation"), f.on.After)
+	case f.met <= f.on.After && f.met > 0:
+		return fmt.Sprintf("%sit met %s and lets %d pass", text, plural(f.met, "operation"), f.on.After)
+	case f.on.Prob > 0 && f.met > 0:
+		return fmt.Sprintf("%sit met %s, and chance (Prob %v) let all pass", text, plural(f.met, "operation"), f.on.Prob)
+	case len(f.missed) > 0:
+		return text + f.on.place() + " was meant, and there came " + strings.Join(texts(f.missed), ", ")
+	case f.met > 0:
+		return text + "nothing more that it could meet has happened"
 	}
-	return fmt.Sprintf("%s%s were met, and chance (Prob %v) let all pass", text, plural(f.met, "operation"), f.on.Prob)
+	return text + "nothing that it could meet has happened"
 }
 
-// meets says whether an operation fits whose namespace is the space's or was not known.
-func (f *Fault) meets(q *hub.Subject) bool {
+// place names the filters that are set.
+func (on *On) place() string {
+	var list []string
+	for _, filter := range [...]struct{ name, value string }{
+		{"hub", on.Hub}, {"partition", on.Partition}, {"group", on.Group}, {"client", on.Client},
+	} {
+		if filter.value != "" {
+			list = append(list, filter.name+" "+filter.value)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// passer is who did what a fault is for, where it is not or under a name that it does not have.
+type passer struct {
+	op                        Op
+	client, agent, hub, group string
+	partition                 int
+}
+
+const passersMax = 4 // that are kept
+
+func (f *Fault) missedLocked(q *hub.Subject) {
+	if len(f.missed) == passersMax {
+		return
+	}
+	p := passer{op: opOf(q.Op), client: q.Client, hub: q.Hub, group: q.Group, partition: q.Partition}
+	if f.on.Client != "" {
+		p.agent = q.Agent
+	}
+	if !slices.Contains(f.missed, p) {
+		f.missed = append(f.missed, p)
+	}
+}
+
+func texts(list []passer) (texts []string) {
+	for _, p := range list {
+		text := p.op.String() + " by " + shown(p.client)
+		if p.agent != "" {
+			text += " (" + brief(p.agent) + ")"
+		}
+		if p.hub != "" {
+			text += " at " + p.hub
+			if p.partition >= 0 {
+				text += "/" + strconv.Itoa(p.partition)
+			}
+		}
+		if p.group != "" {
+			text += " in group " + p.group
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) == passersMax {
+		texts = append(texts, "...")
+	}
+	return texts
+}
+
+// namesClient says whether the fault is for one name only.
+func (on *On) namesClient() bool { return on.Client != "" && !strings.ContainsAny(on.Client, "*?") }
+
+// mayMeetStrangers says whether the fault is meant for a client of whom nobody knows yet to which space it belongs, where there are several.
+func (f *Fault) mayMeetStrangers() bool { return f.on.Op == Connect && f.on.namesClient() }
+
+// concerns says whether the fault could answer an operation whose namespace is the space's or was not known, if place and client fit.
+func (f *Fault) concerns(q *hub.Subject) bool {
+	return (f.on.Op == AnyOp || f.on.Op == opOf(q.Op)) && f.do.actsOn(q)
+}
+
+// fits says whether place and client are those that the fault is for.
+func (f *Fault) fits(q *hub.Subject) bool {
 	on := &f.on
-	op := opOf(q.Op)
 	switch {
-	case on.Op != AnyOp && on.Op != op, !f.do.actsOn(q):
-		return false
 	case on.Hub != "" && !strings.EqualFold(on.Hub, q.Hub):
 		return false
 	case f.partition >= 0 && f.partition != q.Partition:

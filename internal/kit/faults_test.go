@@ -191,8 +191,13 @@ func TestFaultsOfSpaces(t *testing.T) {
 		t.Errorf("a fault of one space met another's client: %d hits", any.Hits())
 	}
 	_, err := s2.Fault(On{Op: Connect}, Drop())
-	wantKind(t, "connect, several spaces", err, hub.Invalid, "Name the Client")
-	named := r.fault(s2, On{Op: Connect, Client: "notifier*"}, Drop())
+	wantKind(t, "connect, several spaces", err, hub.Invalid, "Name a Client that is this test's alone")
+	for _, pattern := range []string{"*", "notifier*", "notifier-?"} {
+		_, err := s2.Fault(On{Op: Connect, Client: pattern}, Drop())
+		wantKind(t, "connect of "+pattern+", several spaces", err, hub.Invalid, "without * and ?")
+	}
+	r.fault(s1, On{Client: "notifier-1", Times: -1}, Drop()) // on any operation, which a connect of nobody is not
+	named := r.fault(s2, On{Op: Connect, Client: "notifier-1"}, Drop())
 	if v := r.ask(connect); v.Action != hub.Drop || named.Hits() != 1 {
 		t.Errorf("a client that is named: %+v", v)
 	}
@@ -397,6 +402,7 @@ func TestVerify(t *testing.T) {
 	r.fault(s, On{Op: Send, Prob: 1e-300}, Drop())
 	r.fault(s, On{Op: Attach}, Drop()).Optional()
 	fired := r.fault(s, On{Op: Send, After: 1}, Drop())
+	r.fault(s, On{Op: Send}, Drop()).Remove()
 	r.ask(sending())
 	r.ask(sending())
 	h, _ := s.Hub("orders")
@@ -409,13 +415,65 @@ func TestVerify(t *testing.T) {
 	}
 	want := []string{
 		"fault f1 (drop on deliver) never fired: nothing that it could meet has happened",
-		"fault f2 (drop on send) never fired: 2 operations were met, and it lets 5 pass",
-		"fault f3 (drop on send) never fired: 2 operations were met, and chance (Prob 1e-300) let all pass",
+		"fault f2 (drop on send) never fired: it met 2 operations and lets 5 pass",
+		"fault f3 (drop on send) never fired: it met 2 operations, and chance (Prob 1e-300) let all pass",
 		"reader processor-17 of orders/2 in group audit is still open",
 		`sender "" of orders is still open`,
 	}
 	if got := s.Verify(); !slices.Equal(got, want) || fired.Hits() != 1 {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestShortfall: what a fault has not done, and who came in place of whom it waits for.
+func TestShortfall(t *testing.T) {
+	t.Parallel()
+	elsewhere := sending()
+	elsewhere.Client, elsewhere.Agent, elsewhere.Partition = "notifier-2", "sdk/1.0 app", 0
+	reader := hub.Subject{Op: hub.Deliver, Namespace: "s1", Hub: "orders", Partition: 1, Group: "$default", Client: "processor-1"}
+	foreign := sending()
+	foreign.Namespace = "s2"
+	for _, c := range []struct {
+		name string
+		on   On
+		asks []hub.Subject
+		want string
+	}{
+		{"all done", On{Op: Send, Times: 2}, []hub.Subject{sending(), sending()}, ""},
+		{"once of always", On{Op: Send, Times: -1}, []hub.Subject{sending()}, ""},
+		{"never of always", On{Op: Send, Times: -1}, nil, "never fired: nothing that it could meet has happened"},
+		{"once of three", On{Op: Send, Times: 3}, []hub.Subject{sending(), reader}, "fired 1 of 3 times: nothing more that it could meet has happened"},
+		{"another operation", On{Op: Send, Client: "x"}, []hub.Subject{reader, foreign}, "never fired: nothing that it could meet has happened"},
+		{"another client", On{Op: Send, Client: "notifier-9"}, []hub.Subject{sending(), sending(), elsewhere},
+			"never fired: client notifier-9 was meant, and there came send by notifier-1 at orders, send by notifier-2 (sdk/1.0 app) at orders/0"},
+		{"another partition", On{Op: Send, Hub: "orders", Partition: "3"}, []hub.Subject{elsewhere},
+			"never fired: hub orders, partition 3 was meant, and there came send by notifier-2 at orders/0"},
+		{"another group", On{Op: Deliver, Group: "audit"}, []hub.Subject{reader},
+			"never fired: group audit was meant, and there came deliver by processor-1 at orders/1 in group $default"},
+		{"one of two clients", On{Op: Send, Client: "notifier-1", Times: 2}, []hub.Subject{sending(), elsewhere},
+			"fired 1 of 2 times: client notifier-1 was meant, and there came send by notifier-2 (sdk/1.0 app) at orders/0"},
+		{"after more than came", On{Op: Send, After: 1}, []hub.Subject{sending()}, "never fired: it met 1 operation and lets 1 pass"},
+	} {
+		r := newRoom(t)
+		s := r.space("s1")
+		f := r.fault(s, c.on, Drop())
+		for _, q := range c.asks {
+			r.ask(q)
+		}
+		_, got, _ := strings.Cut(f.Shortfall(), ") ")
+		if got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+	r := newRoom(t)
+	f := r.fault(r.space("s1"), On{Op: Send, Client: "x"}, Drop())
+	for i := range 10 {
+		q := sending()
+		q.Client = fmt.Sprint("c", i)
+		r.ask(q)
+	}
+	if got := f.Shortfall(); !strings.HasSuffix(got, "send by c3 at orders, ...") {
+		t.Errorf("many others: %s", got)
 	}
 }
 

@@ -64,27 +64,14 @@ func New(o Options) *Kit {
 	return &Kit{hall: o.Hall, policies: o.Policies, clock: o.Clock, fence: o.Fence}
 }
 
-// Space finds a space by its name in any case. Kind: NotFound, with a Hint about what there is.
+// Space finds a space by its name in any case. Kind: NotFound.
 func (k *Kit) Space(name string) (*Space, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s := k.spaceLocked(name); s != nil {
 		return s, nil
 	}
-	err := &hub.Error{Kind: hub.NotFound, Text: fmt.Sprintf("There is no space '%.64s'.", name), Hint: "no space is open"}
-	const listMax = 10
-	var names []string
-	for i, s := range k.spaces {
-		if i == listMax {
-			names = append(names, "...")
-			break
-		}
-		names = append(names, s.name)
-	}
-	if len(names) > 0 {
-		err.Hint = "spaces here: " + strings.Join(names, ", ")
-	}
-	return nil, err
+	return nil, &hub.Error{Kind: hub.NotFound, Text: fmt.Sprintf("There is no space '%.64s'.", name)}
 }
 
 // Spaces lists all spaces by name.

@@ -3,12 +3,15 @@ package kit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/evhub-dev/evhub/internal/hub"
 )
 
 // Match is one thing to hold for an event. Diff gives what does not hold, or nothing; the more it gives, the farther the event is from
@@ -16,6 +19,26 @@ import (
 type Match struct {
 	Name string // for texts: what is looked at, and the value that is wanted as far as a line goes
 	Diff func(Event) []FieldDiff
+	Err  error // why there is no such matcher: a request that has it fails before it looks at anything
+
+	partition string // that all events are in for which it can hold; "": any
+}
+
+// check says why no event of the hub can tell whether the matcher holds. Without it a mistake would pass for absence.
+func (m *Match) check(h *hub.Hub) error {
+	err := m.Err
+	switch {
+	case err == nil && m.Diff == nil:
+		err = errors.New("it has no Diff")
+	case err == nil && m.partition != "":
+		if _, none := h.Partition(m.partition); none != nil {
+			err = fmt.Errorf("the partitions of hub '%s' are 0 to %d", h.Name(), h.PartitionCount()-1)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return invalid("The matcher '%s' cannot be used: %v.", m.Name, err)
 }
 
 // named names a matcher by what it looks at and what it wants there.
@@ -26,16 +49,16 @@ func named(what string, want any) string { return what + " = " + brief(want) }
 func Body(v any) Match {
 	switch v := v.(type) {
 	case []byte:
-		return bodyBytes(v)
+		return bodyBytes("body", v)
 	case string:
-		return bodyBytes([]byte(v))
+		return bodyBytes("body", []byte(v))
 	}
 	return bodyJSON("body", v, false)
 }
 
-func bodyBytes(want []byte) Match {
+func bodyBytes(name string, want []byte) Match {
 	want = bytes.Clone(want)
-	return Match{named("body", bodyText(want)), func(e Event) []FieldDiff {
+	return Match{Name: named(name, bodyText(want)), Diff: func(e Event) []FieldDiff {
 		if bytes.Equal(e.Body, want) {
 			return nil
 		}
@@ -69,7 +92,7 @@ func bodyJSON(name string, v any, subset bool) Match {
 	if subset {
 		title = name + " " + brief(want)
 	}
-	return Match{title, func(e Event) []FieldDiff {
+	return Match{Name: title, Diff: func(e Event) []FieldDiff {
 		got, diff := bodyValue(e, want)
 		if diff != nil {
 			return diff
@@ -91,12 +114,8 @@ func bodyValue(e Event, want any) (any, []FieldDiff) {
 
 func notJSON(body []byte) string { return "not JSON: " + bodyText(body) }
 
-// broken is a matcher that could not be made, and matches nothing.
-func broken(name string, err error) Match {
-	return Match{name, func(Event) []FieldDiff {
-		return []FieldDiff{{name, "a matcher that can be made", err.Error()}}
-	}}
-}
+// broken is a matcher that could not be made.
+func broken(name string, err error) Match { return Match{Name: name, Err: err} }
 
 // Path wants the value at a path of a JSON body to equal the JSON of v. Paths look like State, lines[0].sku, lines[-1] or ["odd.name"].
 func Path(path string, v any) Match {
@@ -125,7 +144,7 @@ func pathMatch(path string, want any, compare func(got any) []FieldDiff) Match {
 	} else if p != "" {
 		at += "." + p
 	}
-	return Match{named(name, want), func(e Event) []FieldDiff {
+	return Match{Name: named(name, want), Diff: func(e Event) []FieldDiff {
 		body, diff := bodyValue(e, want)
 		if diff != nil {
 			return []FieldDiff{{at, want, diff[0].Got}}
@@ -151,9 +170,14 @@ func join(path, below string) string {
 
 // Prop wants an application property to equal v. Numbers of all types compare by value, times with text in RFC 3339, binary with base64.
 func Prop(name string, v any) Match {
+	if _, err := json.Marshal(v); err != nil {
+		if _, none := errors.AsType[*json.UnsupportedTypeError](err); none { // a function, say; a NaN may be wanted
+			return broken("prop "+name, err)
+		}
+	}
 	want := plainValue(v)
 	path := under("props", name)
-	return Match{named("prop "+name, want), func(e Event) []FieldDiff {
+	return Match{Name: named("prop "+name, want), Diff: func(e Event) []FieldDiff {
 		got, ok := e.Properties[name]
 		if !ok {
 			return []FieldDiff{{path, want, Absent{}}}
@@ -169,13 +193,18 @@ func Key(key string) Match {
 	return textMatch("key", key, func(e *Event) string { return e.PartitionKey })
 }
 
-// Partition wants the event in this partition, a decimal number.
+// Partition wants the event in this partition, a decimal number. A hub that does not have it is an error.
 func Partition(id string) Match {
-	return textMatch("partition", id, func(e *Event) string { return e.Partition })
+	if id == "" {
+		return broken("partition", errors.New("a partition has a number"))
+	}
+	m := textMatch("partition", id, func(e *Event) string { return e.Partition })
+	m.partition = id
+	return m
 }
 
 func textMatch(name, want string, of func(*Event) string) Match {
-	return Match{named(name, want), func(e Event) []FieldDiff {
+	return Match{Name: named(name, want), Diff: func(e Event) []FieldDiff {
 		got := of(&e)
 		if got == want {
 			return nil
@@ -199,7 +228,7 @@ func CloudEvent(typ, source string) Match {
 			name += " " + named(want.name, want.value)
 		}
 	}
-	return Match{name, func(e Event) []FieldDiff {
+	return Match{Name: name, Diff: func(e Event) []FieldDiff {
 		attribute := cloudEventOf(e)
 		if attribute == nil {
 			const why = "neither properties named cloudEvents:... nor the content type application/cloudevents+json"
@@ -246,7 +275,10 @@ func cloudEventOf(e Event) func(name string) (any, bool) {
 
 // That wants holds to return nil. What it returns otherwise is shown.
 func That(name string, holds func(Event) error) Match {
-	return Match{name, func(e Event) []FieldDiff {
+	if holds == nil {
+		return broken(name, errors.New("there is no function to ask"))
+	}
+	return Match{Name: name, Diff: func(e Event) []FieldDiff {
 		if err := holds(e); err != nil {
 			return []FieldDiff{{name, Absent{}, err.Error()}}
 		}
@@ -254,7 +286,7 @@ func That(name string, holds func(Event) error) Match {
 	}}
 }
 
-// queryMatches reads matchers from the parameters of a URL: path.<path>, prop.<name>, key, partition. A value there is always text, so a
+// queryMatches reads matchers from the parameters of a URL: path.<path>, prop.<name>, text, key, partition. A value there is always text, so a
 // number, a boolean or null in the event matches its JSON text as well.
 func queryMatches(values map[string][]string) ([]Match, error) {
 	var list []Match
@@ -272,12 +304,14 @@ func queryMatches(values map[string][]string) ([]Match, error) {
 			list = append(list, pathMatch(rest, value, func(got any) []FieldDiff { return looseDiff("", value, got) }))
 		case kind == "prop" && rest != "":
 			list = append(list, looseProp(rest, value))
+		case name == "text":
+			list = append(list, bodyBytes(name, []byte(value)))
 		case name == "key":
 			list = append(list, Key(value))
 		case name == "partition":
 			list = append(list, Partition(value))
 		default:
-			return nil, &FormError{"/" + pointerEscape(name), "it is no matcher; there are path.<path>, prop.<name>, key and partition"}
+			return nil, &FormError{"/" + pointerEscape(name), "it is no matcher; there are path.<path>, prop.<name>, text, key and partition"}
 		}
 	}
 	return list, nil
@@ -285,7 +319,7 @@ func queryMatches(values map[string][]string) ([]Match, error) {
 
 func looseProp(name, want string) Match {
 	path := under("props", name)
-	return Match{named("prop "+name, want), func(e Event) []FieldDiff {
+	return Match{Name: named("prop "+name, want), Diff: func(e Event) []FieldDiff {
 		got, ok := e.Properties[name]
 		if !ok {
 			return []FieldDiff{{path, want, Absent{}}}

@@ -17,7 +17,9 @@ const (
 	TooFew     Reason = "too-few"
 	TooMany    Reason = "too-many"
 	OutOfOrder Reason = "out-of-order"
+	Ambiguous  Reason = "ambiguous" // events fit steps in too many ways to find out about their order
 	Duplicate  Reason = "duplicate"
+	NoKey      Reason = "no-key" // an event has nothing by which it could be unique
 	Unexpected Reason = "unexpected"
 	Unsettled  Reason = "unsettled" // it would hold, but time ran out before it was sure that nothing else comes
 )
@@ -31,7 +33,7 @@ type Miss struct {
 	Near    []Near
 
 	// Events are, of TooFew and TooMany, those that match; of Duplicate the pair, the first without its properties and with the beginning of
-	// its body; of Unexpected the one; of OutOfOrder the first of each step in each partition.
+	// its body; of NoKey and Unexpected the one; of OutOfOrder and Ambiguous the first of each step in each partition.
 	Events []Event
 
 	Hints   []string
@@ -39,8 +41,8 @@ type Miss struct {
 	Since   string // the mark's name
 	Waited  time.Duration
 	Key     string   // Duplicate: that both have,
-	KeyName string   // and what it is
-	Steps   []string // OutOfOrder: what was wanted, in order
+	KeyName string   // and what it is; of NoKey what is missing
+	Steps   []string // OutOfOrder and Ambiguous: what was wanted, in order
 	Err     error    // of the context, if that ended the waiting
 }
 
@@ -157,6 +159,12 @@ func (m *Miss) headline() string {
 		return fmt.Sprintf("%swant %s%s %s, matched %d of %s", name, m.Want.count(), m.Want.which(), where, m.Matched, seen)
 	case OutOfOrder:
 		return fmt.Sprintf("want %d events in order %s: all came, but not in this order; %s", len(m.Steps), where, seen)
+	case Ambiguous:
+		return fmt.Sprintf("want %d events in order %s: all came, but they fit the steps in too many ways to find out whether in this order; "+
+			"make the matchers more specific; %s", len(m.Steps), where, seen)
+	case NoKey:
+		key := orText(m.KeyName, "key")
+		return fmt.Sprintf("want every %s once %s: event %s has no %s; %s", key, where, m.Events[0].at(), key, seen)
 	case Duplicate:
 		return fmt.Sprintf("want every %s once %s: %s came twice; %s", orText(m.KeyName, "key"), where, shown(m.Key), seen)
 	case Unexpected:
@@ -176,7 +184,7 @@ func (m *Miss) eventLabel() string {
 	switch m.Reason {
 	case TooFew, TooMany:
 		return "matched"
-	case OutOfOrder:
+	case OutOfOrder, Ambiguous:
 		return "came:  " // as wide as "wanted:"
 	}
 	return "came"

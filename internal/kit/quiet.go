@@ -2,11 +2,13 @@ package kit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/evhub-dev/evhub/internal/eventlog"
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
@@ -18,24 +20,27 @@ func (s *Space) Quiesce(ctx context.Context) error {
 			return fmt.Errorf("waiting for received bytes to be looked at: %w", err)
 		}
 	}
-	return s.until(ctx, func() bool {
+	return s.until(ctx, make(bell, 1), func() bool {
 		return !slices.ContainsFunc(s.Links(), func(l hub.LinkState) bool { return l.Unsettled != 0 })
 	})
 }
 
-// until waits for a condition on links.
-func (s *Space) until(ctx context.Context, holds func() bool) error {
+// bell has capacity 1.
+type bell chan struct{}
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// until waits for a condition on links, and on what else rings.
+func (s *Space) until(ctx context.Context, changed bell, holds func() bool) error {
 	if holds() {
 		return nil
 	}
-	changed := make(chan struct{}, 1)
-	stop := s.kit.hall.Watch(func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
-	defer stop()
+	defer s.kit.hall.Watch(changed.ring)()
 	for !holds() {
 		select {
 		case <-changed:
@@ -47,8 +52,8 @@ func (s *Space) until(ctx context.Context, holds func() bool) error {
 }
 
 // WaitReaders waits until n readers of a group, or more, are attached to the hub and wait for events: from then on they miss nothing, and
-// no sleep is needed. It gives how many there are. Kinds: NotFound. If the context ends first, the error wraps the context's and says who
-// is there.
+// no sleep is needed. It gives how many there are. Kinds: NotFound; Updated once the hub is deleted. If the context ends first, the error
+// wraps the context's and says who is there.
 func (s *Space) WaitReaders(ctx context.Context, hubName, group string, n int) (int, error) {
 	h, err := s.ns.Hub(hubName)
 	if err != nil {
@@ -58,22 +63,51 @@ func (s *Space) WaitReaders(ctx context.Context, hubName, group string, n int) (
 		return 0, &hub.Error{Kind: hub.NotFound, Text: fmt.Sprintf("The hub '%s' has no consumer group '%.60s'.", h.Name(), group),
 			Hint: "groups here: " + strings.Join(h.Groups(), ", ")}
 	}
+	changed := make(bell, 1)
+	end := ending{hub: h, watcher: eventlog.Watcher{Wake: changed.ring}}
+	defer end.close()
 	ready := 0
-	err = s.until(ctx, func() bool {
+	err = s.until(ctx, changed, func() bool {
 		ready = 0
 		for _, l := range s.readers(h, group) {
 			if l.Credit > 0 {
 				ready++
 			}
 		}
-		return ready >= n
+		return ready >= n || end.come()
 	})
-	if err != nil {
+	switch {
+	case end.err != nil:
+		return 0, end.err
+	case err != nil:
 		return ready, fmt.Errorf("readers of group %s at hub %s that wait for events: %d, want %d%s: %w", group, h.Name(), ready, n,
 			s.readersText(h, group), err)
 	}
 	return ready, nil
 }
+
+// ending hears of a hub's end, which its logs know.
+type ending struct {
+	hub     *hub.Hub
+	watcher eventlog.Watcher
+	err     error // once the hub has ended
+}
+
+// come says whether the hub has ended. If not, the watcher is woken when it does, or earlier.
+func (e *ending) come() bool {
+	log := e.hub.PartitionAt(0).Log()
+	next := log.State().Next.Seq
+	var none eventlog.Records
+	defer none.Release()
+	if err := log.Read(next, 1, &none); errors.Is(err, eventlog.ErrClosed) {
+		e.err = errDeleted(e.hub, err)
+		return true
+	}
+	log.Watch(next, &e.watcher)
+	return false
+}
+
+func (e *ending) close() { e.hub.PartitionAt(0).Log().Unwatch(&e.watcher) }
 
 func (s *Space) readers(h *hub.Hub, group string) []hub.LinkState {
 	return slices.DeleteFunc(s.Links(), func(l hub.LinkState) bool {

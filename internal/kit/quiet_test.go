@@ -55,6 +55,19 @@ func TestWaitReaders(t *testing.T) {
 		if !strings.Contains(fmt.Sprint(err), "none is attached") {
 			t.Errorf("nobody: %v", err)
 		}
+		billing, _ := s.Hub("billing")
+		go func() {
+			time.Sleep(time.Second)
+			appendRaw(billing.PartitionAt(0), nil) // which is not its end
+			time.Sleep(time.Second)
+			r.must(s.Namespace().DeleteHub("billing"))
+		}()
+		start = time.Now()
+		_, err = s.WaitReaders(context.Background(), "billing", "$Default", 1)
+		wantKind(t, "a hub that goes", err, hub.Updated, "The hub 'billing' was deleted")
+		if d := time.Since(start); d != 2*time.Second {
+			t.Errorf("it went after 2s, which was heard after %v", d)
+		}
 		for i := range 9 {
 			open(s, i/3, "audit", fmt.Sprint("c", i))
 		}

@@ -1,6 +1,8 @@
 package kit
 
 import (
+	"cmp"
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +11,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
-// readBytesMax is what one Read takes out of the log at a time.
+// readBytesMax is what a Drain takes out of the logs at a time, of all partitions together.
 const readBytesMax = 64 << 10
 
 // Reader reads a hub's events from a mark on, in the order of each partition. It is for one goroutine; Close it.
@@ -18,15 +20,20 @@ type Reader struct {
 	turns *turns
 	from  Mark
 	tail  []cursor
-	wake  chan struct{} // capacity 1: some partition has grown, or failed
+	wake  bell // some partition has grown, or failed
 }
 
 // cursor is how far one partition has been read.
 type cursor struct {
 	p       *hub.Partition
 	next    int64
-	read    eventlog.Records
+	end     int64 // of the last Drain: it gave nothing from there on
 	watcher eventlog.Watcher
+
+	// Of a Drain that is under way.
+	read eventlog.Records
+	at   int   // in read.List
+	turn int64 // of the record there
 }
 
 // Reader begins at a mark. Errors: kind NotFound; *StaleError if the hub is not the one of the mark.
@@ -39,20 +46,13 @@ func (s *Space) Reader(hubName string, from Mark) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{hub: h, turns: s.turnsOf(h), from: from, tail: make([]cursor, len(next)), wake: make(chan struct{}, 1)}
+	r := &Reader{hub: h, turns: s.turnsOf(h), from: from, tail: make([]cursor, len(next)), wake: make(bell, 1)}
 	for i := range r.tail {
 		c := &r.tail[i]
 		c.p, c.next = h.PartitionAt(i), next[i]
-		c.watcher.Wake = r.woken
+		c.watcher.Wake = r.wake.ring
 	}
 	return r, nil
-}
-
-func (r *Reader) woken() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Close lets go of the log.
@@ -64,11 +64,15 @@ func (r *Reader) Close() {
 
 // Next gives the next event, and waits for one if it must: of those that are there the first in the order of Sort. Errors: the context's;
 // *StaleError; kind Updated once the hub is deleted.
-func (r *Reader) Next(ctx context.Context) (Event, error) {
+func (r *Reader) Next(ctx context.Context) (next Event, err error) {
+	found := false
 	for {
-		e, ok, err := r.first()
-		if ok || err != nil {
-			return e, err
+		err := r.Drain(func(e Event) (enough bool) {
+			next, found = e, true
+			return true
+		})
+		if found || err != nil {
+			return next, err
 		}
 		if err := r.Wait(ctx); err != nil {
 			return Event{}, err
@@ -76,81 +80,114 @@ func (r *Reader) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// first takes the event that was stored first, if there is any.
-func (r *Reader) first() (e Event, ok bool, err error) {
+// Sort orders events of the hub by their time. Of those of the same millisecond in two partitions, one that was acknowledged before the
+// other was sent comes first; else the number of the partition decides, so that all listings agree.
+func (r *Reader) Sort(events []Event) { r.turns.sort(events) }
+
+// Drain gives all that is there when it is called to take, in the order of Sort, until take has had enough. What take has not seen is read
+// another time.
+func (r *Reader) Drain(take func(Event) (enough bool)) error {
 	defer func() {
 		for i := range r.tail {
 			r.tail[i].read.Release()
 		}
 	}()
-	var best *cursor
+	r.cut()
+	var h heads
 	for i := range r.tail {
 		c := &r.tail[i]
-		if err := r.load(c, 1); err != nil {
-			return Event{}, false, err
-		}
-		if len(c.read.List) > 0 && (best == nil || r.before(c, best)) {
-			best = c
-		}
-	}
-	if best != nil {
-		e, err = r.decode(best, &best.read.List[0])
-		best.next = best.read.List[0].Seq + 1
-	}
-	return e, best != nil && err == nil, err
-}
-
-// before says whether the first record of a comes before that of b, which is in a partition with a lower number.
-func (r *Reader) before(a, b *cursor) bool {
-	x, y := &a.read.List[0], &b.read.List[0]
-	if x.TimeMs != y.TimeMs {
-		return x.TimeMs < y.TimeMs
-	}
-	return r.turns.of(a.p.ID(), x.Seq) < r.turns.of(b.p.ID(), y.Seq)
-}
-
-// Sort orders events of the hub by their time. Of those of the same millisecond in two partitions, one that was acknowledged before the
-// other was sent comes first; else the number of the partition decides, so that all listings agree.
-func (r *Reader) Sort(events []Event) { r.turns.sort(events) }
-
-// Drain gives all that is there when it is called to take, until take has had enough. What take has not seen is read another time.
-func (r *Reader) Drain(take func(Event) (enough bool)) error {
-	ends := make([]int64, len(r.tail)) // so that a sender who never stops does not hold us at one partition
-	for i := range r.tail {
-		ends[i] = r.tail[i].p.State().Next.Seq
-	}
-	for i := range r.tail {
-		enough, err := r.drainTo(&r.tail[i], ends[i], take)
-		if enough || err != nil {
+		if err := r.load(c, 1); err != nil { // in any case, to hear of a log that is closed
 			return err
+		}
+		if c.next < c.end && len(c.read.List) > 0 { // else the log brings it later, and wakes us
+			c.turn = r.turns.of(c.p.ID(), c.read.List[0].Seq)
+			h = append(h, c)
+		}
+	}
+	heap.Init(&h)
+	for len(h) > 0 {
+		c := h[0]
+		e, err := r.decode(c, &c.read.List[c.at])
+		if err != nil {
+			return err
+		}
+		c.next = c.read.List[c.at].Seq + 1
+		if take(e) {
+			return nil
+		}
+		there, err := r.advance(c)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			heap.Fix(&h, 0)
+		default:
+			heap.Pop(&h)
 		}
 	}
 	return nil
 }
 
-func (r *Reader) drainTo(c *cursor, end int64, take func(Event) bool) (enough bool, err error) {
-	defer func() { c.read.Release() }()
-	for first := true; !enough && (first || c.next < end); first = false { // once in any case, to hear of a log that is closed
-		if err := r.load(c, readBytesMax); err != nil {
-			return false, err
-		}
-		if len(c.read.List) == 0 {
-			return false, nil // the log brings it later, and wakes us
-		}
-		for i := 0; i < len(c.read.List) && c.next < end && !enough; i++ {
-			e, err := r.decode(c, &c.read.List[i])
-			if err != nil {
-				return false, err
+// cut settles where the next Drain ends, so that a sender who never stops does not hold it: at one moment for all partitions, so that it gives
+// nothing without what was acknowledged before that was sent. While others store all the time there may be no such moment to be seen; then
+// it is nearly one.
+func (r *Reader) cut() {
+	const looksMax = 4
+	for range looksMax {
+		same := true
+		for i := range r.tail {
+			c := &r.tail[i]
+			if end := c.p.State().Next.Seq; end != c.end {
+				c.end, same = end, false
 			}
-			c.next = c.read.List[i].Seq + 1
-			enough = take(e)
 		}
-		c.read.Release()
+		if same {
+			return
+		}
 	}
-	return enough, nil
 }
 
+// advance moves a cursor to its next record, and says whether that is there already.
+func (r *Reader) advance(c *cursor) (there bool, err error) {
+	c.at++
+	if c.next >= c.end {
+		return false, nil
+	}
+	if c.at == len(c.read.List) {
+		if err := r.load(c, max(1, readBytesMax/len(r.tail))); err != nil || len(c.read.List) == 0 {
+			return false, err
+		}
+	}
+	c.turn = r.turns.of(c.p.ID(), c.read.List[c.at].Seq)
+	return true, nil
+}
+
+// heads are cursors that have a record, as a heap of which the first is to be given next.
+type heads []*cursor
+
+func (h heads) Len() int      { return len(h) }
+func (h heads) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *heads) Push(c any)   { *h = append(*h, c.(*cursor)) }
+
+func (h heads) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	return cmp.Or(
+		cmp.Compare(a.read.List[a.at].TimeMs, b.read.List[b.at].TimeMs),
+		cmp.Compare(a.turn, b.turn),
+		cmp.Compare(a.p.Index(), b.p.Index())) < 0
+}
+
+func (h *heads) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	*h = (*h)[:last]
+	return c
+}
+
+// load reads on at the cursor's place.
 func (r *Reader) load(c *cursor, bytesMax int) error {
+	c.read.Release()
+	c.at = 0
 	err := c.p.Log().Read(c.next, bytesMax, &c.read)
 	if err == nil {
 		return nil
@@ -159,10 +196,13 @@ func (r *Reader) load(c *cursor, bytesMax int) error {
 		return &StaleError{Hub: r.hub.Name(), Partition: c.p.ID(), Next: c.next, First: trimmed.First}
 	}
 	if errors.Is(err, eventlog.ErrClosed) {
-		text := fmt.Sprintf("The hub '%s' was deleted, or the broker was closed, while it was read.", r.hub.Name())
-		return &hub.Error{Kind: hub.Updated, Text: text, Err: err}
+		return errDeleted(r.hub, err)
 	}
 	return fmt.Errorf("reading partition %s of hub %s: %w", c.p.ID(), r.hub.Name(), err)
+}
+
+func errDeleted(h *hub.Hub, err error) error {
+	return &hub.Error{Kind: hub.Updated, Text: fmt.Sprintf("The hub '%s' was deleted, or the broker was closed, meanwhile.", h.Name()), Err: err}
 }
 
 func (r *Reader) decode(c *cursor, rec *eventlog.Record) (Event, error) {
@@ -205,16 +245,14 @@ func (s *Space) Events(hubName string, from Mark, max int) ([]Event, Mark, error
 	if err != nil {
 		return nil, Mark{}, err
 	}
-	var list []Event
-	for len(list) < max {
-		e, ok, err := r.first()
-		if err != nil {
-			return list, r.Mark(), err
-		}
-		if !ok {
-			break
-		}
-		list = append(list, e)
+	defer r.Close()
+	if max == 0 {
+		return nil, r.Mark(), nil
 	}
-	return list, r.Mark(), nil
+	var list []Event
+	err = r.Drain(func(e Event) (enough bool) {
+		list = append(list, e)
+		return len(list) == max
+	})
+	return list, r.Mark(), err
 }

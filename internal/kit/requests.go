@@ -37,14 +37,15 @@ type ExpectRequest struct {
 //	 "expect":[{"name":"paid", "where":{...}, "count":{"min":1,"max":1}}],
 //	 "order":"partition", "unique":"id", "others":"allow", "settle":"50ms"}
 //
-// where has any of body, subset, path (an object: value by path), prop (an object: value by name), key, partition, cloudEvent ({type,
-// source}); a body that is a string is the text of the whole body. A count that is a number is exactly that many, an object has min (0)
-// and max (no limit); without a count at least one event is wanted. order is none or partition; unique is what UniqueBy takes; others is
-// allow or forbid.
+// where has any of body (a JSON value), text and base64 (of the whole body), subset, path (an object: value by path), prop (an object: value
+// by name), key, partition, cloudEvent ({type, source}). A count that is a number is exactly that many, an object has min (0) and max (no
+// limit); without a count at least one event is wanted. order is none or partition; unique is what UniqueBy takes; others is allow or
+// forbid. The request is for All.
 func ParseExpect(data []byte) (*ExpectRequest, error) {
 	f := &form{}
 	o := f.object("", f.parse(data))
 	r := &ExpectRequest{Since: o.text("since"), Timeout: o.duration("timeout", timeoutDefault, timeoutMax)}
+	r.All = true
 	list, at := o.list("expect", expectMax)
 	for i, v := range list {
 		r.Expect = append(r.Expect, f.expectation(at(i), v))
@@ -101,7 +102,12 @@ func (f *form) count(at string, v any) (least, most int) {
 func (f *form) where(at string, v any) (list []Match) {
 	o := f.object(at, v)
 	if v, _, ok := o.take("body"); ok {
-		list = append(list, Body(v))
+		list = append(list, bodyJSON("body", v, false))
+	}
+	for _, name := range []string{"text", "base64"} {
+		if v, at, ok := o.take(name); ok {
+			list = append(list, bodyBytes(name, f.body(name, at, v)))
+		}
 	}
 	if v, _, ok := o.take("subset"); ok {
 		list = append(list, Subset(v))
@@ -161,8 +167,8 @@ func (f *form) partition(at string, v any) string {
 	return s
 }
 
-// ParseQuery reads what GET .../events takes: since, count (1), timeout, and matchers as path.<path>, prop.<name>, key and partition.
-// Values there are text; numbers and booleans of an event match by their JSON text as well. The request wants count events or more.
+// ParseQuery reads what GET .../events takes: since, count (1), timeout, and matchers as path.<path>, prop.<name>, text, key and partition.
+// Values there are text; numbers and booleans of an event match by their JSON text as well. The request wants count events, the next ones.
 func ParseQuery(query url.Values) (*ExpectRequest, error) {
 	f := &form{}
 	m := make(map[string]any)
@@ -285,21 +291,30 @@ func ParseSpace(data []byte) (SpaceSpec, error) {
 	spec := SpaceSpec{
 		Name: o.text("name"), Seed: uint64(o.integer("seed", 0, 0, math.MaxInt64)), TTL: o.duration("ttl", 0, ttlMax),
 	}
-	f.each(o, "hubs", func(at, name string, v any) {
-		h := f.object(at, v)
-		hub := HubSpec{Name: name, Partitions: int(h.integer("partitions", 1, 1, math.MaxInt16))}
-		groups, groupAt := h.list("groups", hubsMax)
-		for i, v := range groups {
-			hub.Groups = append(hub.Groups, f.textOf(groupAt(i), v))
-		}
-		h.close()
-		spec.Hubs = append(spec.Hubs, hub)
-	})
+	f.each(o, "hubs", func(at, name string, v any) { spec.Hubs = append(spec.Hubs, f.hub(at, name, v)) })
 	if len(spec.Hubs) > hubsMax {
 		f.fail("/hubs", "there are %d; a space may have %d", len(spec.Hubs), hubsMax)
 	}
 	o.close()
 	return spec, f.err
+}
+
+// ParseHub reads {"partitions":4,"groups":["audit"]}: a hub of this name as in ParseSpace.
+func ParseHub(name string, data []byte) (HubSpec, error) {
+	f := &form{}
+	spec := f.hub("", name, f.parse(data))
+	return spec, f.err
+}
+
+func (f *form) hub(at, name string, v any) HubSpec {
+	o := f.object(at, v)
+	spec := HubSpec{Name: name, Partitions: int(o.integer("partitions", 1, 1, math.MaxInt16))}
+	groups, groupAt := o.list("groups", hubsMax)
+	for i, v := range groups {
+		spec.Groups = append(spec.Groups, f.textOf(groupAt(i), v))
+	}
+	o.close()
+	return spec
 }
 
 // ParseEvents reads what is to be published: one event or an array of them. An event has partition or key or none, id, contentType, props

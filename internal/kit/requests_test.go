@@ -23,13 +23,14 @@ func TestParseExpect(t *testing.T) {
 	t.Parallel()
 	r, err := ParseExpect([]byte(`{"since":"m1","timeout":"7s","expect":[
 		{"name":"paid","where":{"body":{"a":1},"subset":{"a":1},"path":{"a":1,"b[0]":2},"prop":{"p":"x"},"key":"k","partition":2,"cloudEvent":{"type":"t"}},"count":{"min":2,"max":3}},
-		{"count":4},{"count":{"min":5}},{"count":{"max":6}},{},{"where":{"body":"text","partition":"3"}}],
+		{"count":4},{"count":{"min":5}},{"count":{"max":6}},{},{"where":{"text":"words","partition":"3"}},{"where":{"body":"words","base64":"d29yZHM="}}],
 		"order":"partition","unique":"id","others":"forbid","settle":"50ms"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, _ := r.Unique(Event{ID: "x"})
 	if r.Since != "m1" || r.Timeout != 7*time.Second || r.Settle != 50*time.Millisecond || !r.Ordered || !r.OthersForbidden || r.UniqueBy != "id" ||
-		r.Unique(Event{ID: "x"}) != "x" {
+		key != "x" || !r.All {
 		t.Errorf("request %+v", r)
 	}
 	var counts []string
@@ -37,15 +38,23 @@ func TestParseExpect(t *testing.T) {
 		counts = append(counts, fmt.Sprintf("%s %d-%d %s", x.Name, x.Min, x.Max, strings.Join(matchNames(x.Where), ",")))
 	}
 	want := []string{`paid 2-3 body = {"a":1},subset {"a":1},path a = 1,path b[0] = 2,prop p = x,key = k,partition = "2",cloudEvent type = t`,
-		" 4-4 ", " 5--1 ", " 0-6 ", " 1--1 ", ` 1--1 body = text,partition = "3"`}
+		" 4-4 ", " 5--1 ", " 0-6 ", " 1--1 ", ` 1--1 text = words,partition = "3"`, " 1--1 body = words,base64 = words"}
 	if !reflect.DeepEqual(counts, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(counts, "\n"), strings.Join(want, "\n"))
 	}
-	if d := r.Expect[5].diff(Event{Body: []byte("text"), Partition: "3"}); d != nil {
-		t.Errorf("a text body: %s", diffs(d))
-	}
-	if d := r.Expect[0].Where[0].Diff(Event{Body: []byte(`{"a":1.0}`)}); d != nil {
-		t.Errorf("a JSON body: %s", diffs(d))
+	for _, c := range []struct {
+		m    Match
+		body string
+		want bool
+	}{
+		{r.Expect[5].Where[0], "words", true}, {r.Expect[5].Where[0], `"words"`, false},
+		{r.Expect[6].Where[0], "words", false}, {r.Expect[6].Where[0], ` "words"`, true},
+		{r.Expect[6].Where[1], "words", true}, {r.Expect[6].Where[1], `"words"`, false},
+		{r.Expect[0].Where[0], `{"a":1.0}`, true},
+	} {
+		if d := c.m.Diff(text(c.body, "3")); (d == nil) != c.want {
+			t.Errorf("%s and %s: %s", c.m.Name, c.body, diffs(d))
+		}
 	}
 	if r, err = ParseExpect([]byte(`{"unique":"key"}`)); err != nil || r.Since != "" || r.Timeout != 5*time.Second || r.Ordered || r.OthersForbidden {
 		t.Errorf("what is left out: %+v, %v", r, err)
@@ -80,10 +89,12 @@ func TestParseExpectErrors(t *testing.T) {
 		{one(`1`), "/expect/1", "it must be an object, not a number"},
 		{one(`{"names":""}`), "/expect/1/names", "there are name, where, count"},
 		{one(`{"where":[]}`), "/expect/1/where", "it must be an object, not an array"},
-		{one(`{"where":{"header":{}}}`), "/expect/1/where/header", "there are body, subset, path, prop, key, partition, cloudEvent"},
+		{one(`{"where":{"header":{}}}`), "/expect/1/where/header", "there are body, text, base64, subset, path, prop, key, partition, cloudEvent"},
 		{one(`{"where":{"path":{"a..b":1}}}`), "/expect/1/where/path/a..b", "is wrong at byte 2"},
 		{one(`{"where":{"path":"a"}}`), "/expect/1/where/path", "it must be an object, not a string"},
 		{one(`{"where":{"prop":null}}`), "/expect/1/where/prop", "it must be an object, not null"},
+		{one(`{"where":{"text":7}}`), "/expect/1/where/text", "it must be a string, not a number"},
+		{one(`{"where":{"base64":"?"}}`), "/expect/1/where/base64", "it is not base64"},
 		{one(`{"where":{"key":7}}`), "/expect/1/where/key", "it must be a string, not a number"},
 		{one(`{"where":{"partition":"x"}}`), "/expect/1/where/partition", "the number of a partition"},
 		{one(`{"where":{"partition":1.5}}`), "/expect/1/where/partition", "not 1.5"},

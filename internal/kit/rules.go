@@ -32,21 +32,26 @@ func (k asker) Ask(q *hub.Subject) hub.Verdict {
 func (k *Kit) answerLocked(q *hub.Subject, alone bool, now time.Time) (*Fault, hub.Verdict) {
 	if q.Namespace != "" {
 		if s := k.spaceLocked(q.Namespace); s != nil {
-			return s.answerLocked(q, now, func(*Fault) bool { return true })
+			return s.answerLocked(q, true, now)
 		}
 		return nil, hub.Verdict{}
 	}
 	for _, s := range k.spaces {
-		if f, v := s.answerLocked(q, now, func(f *Fault) bool { return alone || f.on.Client != "" }); f != nil {
+		if f, v := s.answerLocked(q, alone, now); f != nil {
 			return f, v
 		}
 	}
 	return nil, hub.Verdict{}
 }
 
-func (s *Space) answerLocked(q *hub.Subject, now time.Time, mayMeet func(*Fault) bool) (*Fault, hub.Verdict) {
+// answerLocked finds the fault that answers. Who asks is ours if it is known to belong to the space.
+func (s *Space) answerLocked(q *hub.Subject, ours bool, now time.Time) (*Fault, hub.Verdict) {
 	for _, f := range s.live {
-		if mayMeet(f) && f.meets(q) && f.fireLocked(now) {
+		switch {
+		case !ours && !f.mayMeetStrangers(), !f.concerns(q):
+		case !f.fits(q):
+			f.missedLocked(q)
+		case f.fireLocked(now):
 			return f, f.do.verdict(q, f.draw)
 		}
 	}

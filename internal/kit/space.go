@@ -53,8 +53,9 @@ type Space struct {
 	faults  []*Fault // all that were not removed, in the order they came
 	live    []*Fault // those that may still fire
 	nextID  int      // of faults
-	marks   []Mark   // kept ones, by number
-	traced  int      // how many want the timeline
+	marks   keptMarks
+	latest  *snapshot // of the last mark that was taken
+	traced  int       // how many want the timeline
 	entries ring
 	turns   map[string]*turns // by hub, in lower case; made on first use
 }
@@ -158,11 +159,14 @@ func (s *Space) Key() string { return s.key }
 // Hub finds a hub of the space. Kind: NotFound, with a Hint about what there is.
 func (s *Space) Hub(name string) (*hub.Hub, error) { return s.ns.Hub(name) }
 
-// Verify says what a finished test has left behind, a sentence each: faults that never fired, and links that are still open.
+// Verify says what a finished test has left behind, a sentence each: faults that have not done what they were to, and links that are still
+// open.
 func (s *Space) Verify() []string {
 	var problems []string
-	for _, f := range s.Unfired() {
-		problems = append(problems, f.unfired())
+	for _, f := range s.Faults() {
+		if text := f.Shortfall(); text != "" {
+			problems = append(problems, text)
+		}
 	}
 	for _, l := range s.Links() {
 		problems = append(problems, LinkText(l)+" is still open")
@@ -185,7 +189,7 @@ func (s *Space) Delete() error {
 			f.over = true
 			f.wakeLocked()
 		}
-		s.faults, s.live, s.marks, s.traced, s.entries, s.turns = nil, nil, nil, 0, ring{}, nil
+		s.faults, s.live, s.marks, s.latest, s.traced, s.entries, s.turns = nil, nil, keptMarks{}, nil, 0, ring{}, nil
 		k.spaces = slices.DeleteFunc(k.spaces, func(other *Space) bool { return other == s })
 		k.installLocked()
 	}

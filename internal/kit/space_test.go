@@ -42,7 +42,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("found %v, %v", got, err)
 	}
 	_, err = r.kit.Space("s2")
-	wantKind(t, "unknown space", err, hub.NotFound, "spaces here: s")
+	wantKind(t, "unknown space", err, hub.NotFound, "There is no space 's2'")
 	_, err = r.kit.Create(SpaceSpec{Name: "s1"})
 	wantKind(t, "name taken", err, hub.Exists, "'s1' already exists")
 	_, err = r.kit.Create(SpaceSpec{Name: "-"})
@@ -52,8 +52,6 @@ func TestCreate(t *testing.T) {
 	if r.hall.Namespace("s3") != nil || len(r.kit.Spaces()) != 3 {
 		t.Errorf("what could not be created is there: %v", r.kit.Spaces())
 	}
-	_, err = New(Options{Hall: r.hall}).Space("x")
-	wantKind(t, "no space at all", err, hub.NotFound, "no space is open")
 }
 
 // TestPolicyTaken: a policy that cannot be added takes the space with it.
@@ -237,7 +235,7 @@ func TestMarks(t *testing.T) {
 		_, err := s.KeptMark(name)
 		wantKind(t, name, err, hub.NotFound, "the latest is m1")
 	}
-	two, behind, err := s.Events("orders", s.marks[0], 2)
+	two, behind, err := s.Events("orders", s.marks.first, 2)
 	if bodies(two) != "a b" || err != nil {
 		t.Errorf("two events: %q, %v", bodies(two), err)
 	}
@@ -260,6 +258,74 @@ func TestKeptMarksBounded(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, err := s.KeptMark("m1")
+	if e, ok := errors.AsType[*StaleError](err); !ok || !strings.Contains(e.Error(), "mark m1 is not kept any more") || !strings.Contains(e.Error(), "m0 and m2") {
+		t.Errorf("one that was kept: %v", err)
+	}
+	_, err = s.KeptMark(fmt.Sprint("m", marksMax+2))
+	wantKind(t, "one that will be", err, hub.NotFound, fmt.Sprint("the latest is m", marksMax+1))
+}
+
+// TestMarksShare: marks of many hubs take the memory of what has changed between them, and no more than there may be.
+func TestMarksShare(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	spec := SpaceSpec{Name: "wide"}
+	const hubs, partitions = 500, 32
+	for i := range hubs {
+		spec.Hubs = append(spec.Hubs, HubSpec{Name: fmt.Sprint("h", i), Partitions: partitions})
+	}
+	s, err := r.kit.Create(spec)
+	r.must(err)
+	one := s.marks.bytes
+	if one < hubs*partitions*8 || one > hubs*(partitions*8+128) {
+		t.Errorf("a mark of %d hubs with %d partitions counts as %d bytes", hubs, partitions, one)
+	}
+	for range 20 {
+		s.KeepMark(s.Mark())
+	}
+	if s.marks.bytes != one {
+		t.Errorf("twenty marks between which nothing happens take %d bytes, one takes %d", s.marks.bytes, one)
+	}
+	m0, _ := s.KeptMark("m0")
+	const more = 5000
+	for i := range more {
+		r.publish(s, "h7", text("a", "1"))
+		if i%500 == 0 || i == more-2 {
+			s.KeepMark(s.Mark())
+			continue
+		}
+		_, behind, err := s.Events("h7", m0, 1+i%9)
+		r.must(err)
+		s.KeepMark(behind)
+	}
+	if n := len(s.marks.last); s.marks.bytes > marksBytesMax || n < more/2 || n >= more {
+		t.Errorf("%d marks with %d bytes", n, s.marks.bytes)
+	}
+	counted, seen := 0, make(map[any]bool)
+	for _, m := range append([]Mark{s.marks.first}, s.marks.last...) {
+		if !seen[m.at] {
+			seen[m.at] = true
+			counted += m.at.bytes()
+		}
+		for _, h := range m.at.hubs {
+			if !seen[h] {
+				seen[h] = true
+				counted += h.bytes()
+			}
+		}
+	}
+	if counted != s.marks.bytes {
+		t.Errorf("%d bytes are counted, %d are there", s.marks.bytes, counted)
+	}
+	last, err := s.KeptMark(fmt.Sprint("m", s.marks.from+len(s.marks.last)-2)) // taken after all but the last event
+	r.must(err)
+	if all, _, err := s.Events("h7", last, 10); len(all) != 1 || err != nil {
+		t.Errorf("%d events after the last mark that was taken, %v", len(all), err)
+	}
+	if _, err := s.KeptMark("m1"); err == nil {
+		t.Error("the oldest is still there")
+	}
 }
 
 // TestStaleMarks: what a mark cannot give any more is an error of its own.
@@ -272,7 +338,7 @@ func TestStaleMarks(t *testing.T) {
 	h, _ := s.Hub("orders")
 	h.PartitionAt(1).Log().Trim(1)
 	_, _, err := s.Events("orders", m, 10)
-	if e, ok := errors.AsType[*StaleError](err); !ok || *e != (StaleError{"orders", "1", 0, 1}) || !strings.Contains(err.Error(), "begins with 1") {
+	if e, ok := errors.AsType[*StaleError](err); !ok || *e != (StaleError{Hub: "orders", Partition: "1", First: 1}) || !strings.Contains(err.Error(), "begins with 1") {
 		t.Errorf("trimmed: %v", err)
 	}
 	if _, err := s.Expect(context.Background(), "orders", m, Request{Expect: []Expectation{AtLeast(1)}}); !strings.Contains(fmt.Sprint(err), "begins with 1") {

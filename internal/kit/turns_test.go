@@ -33,6 +33,26 @@ func TestOrderOfListings(t *testing.T) {
 				}
 				return result.Events, nil
 			},
+			"one Expect after the other": func() (list []Event, err error) {
+				for mark := since; len(list) < len(want); {
+					result, err := s.Expect(t.Context(), "orders", mark, Request{Expect: []Expectation{AtLeast(1)}})
+					if err != nil {
+						return nil, err
+					}
+					list, mark = append(list, result.Events...), result.Mark
+				}
+				return list, nil
+			},
+			"one List after the other": func() (list []Event, err error) {
+				for mark := since; len(list) < len(want); {
+					result, err := s.List("orders", mark, nil, 3)
+					if err != nil {
+						return nil, err
+					}
+					list, mark = append(list, result.Events...), result.Mark
+				}
+				return list, nil
+			},
 			"Next": func() (list []Event, err error) {
 				reader, err := s.Reader("orders", since)
 				if err != nil {

@@ -152,7 +152,11 @@ func TestFaultOfApplication(t *testing.T) {
 		s := w.space("s1")
 		w.space("s2")
 		for _, op := range []Op{Connect, Auth, Attach, Send} {
-			if _, err := s.Fault(On{Op: op, Client: "noti*"}, Delay(time.Second, 0)); err != nil {
+			client := "noti*"
+			if op == Connect {
+				client = application // where nobody's space is known yet, a name must be whole
+			}
+			if _, err := s.Fault(On{Op: op, Client: client}, Delay(time.Second, 0)); err != nil {
 				t.Fatal(err)
 			}
 		}

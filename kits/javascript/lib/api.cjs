@@ -5,24 +5,8 @@
 // global timers, which many do.
 
 const http = require("node:http");
-
-/** The broker refused a request, or there is none. `problem` is the broker's whole answer. */
-class EventHubsError extends Error {
-  constructor(text, problem = {}) {
-    super(text);
-    this.name = "EventHubsError";
-    this.problem = problem;
-  }
-}
-
-/** What was expected did not come, or what must not come came. The message shows what came instead. */
-class ExpectationFailed extends Error {
-  constructor(text, problem) {
-    super(text);
-    this.name = "ExpectationFailed";
-    this.problem = problem;
-  }
-}
+const { EventHubsError, ExpectationFailed, ofTheTest } = require("./errors.cjs");
+const { obituary } = require("./server.cjs");
 
 /** A broker by the URL of its admin port, which may have a policy's name and key before the host. */
 class Api {
@@ -40,15 +24,21 @@ class Api {
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
     const url = `${this.url}/admin/v1${path}${given.length ? "?" + new URLSearchParams(given) : ""}`;
     const { status, text } = await this.#send(method, url, body === undefined ? undefined : JSON.stringify(body));
-    if (status >= 400) throw ofTheTest(failure(status, text, `${method} ${url}`));
-    return JSON.parse(text);
+    const answer = parsedObject(text);
+    if (status < 300 && answer) return answer;
+    if (status < 300 || typeof answer?.detail !== "string") {
+      const shown = JSON.stringify(text.slice(0, 200));
+      throw ofTheTest(new EventHubsError(`${method} ${url}: ${status}: this is not a broker with a test kit: ${shown}`));
+    }
+    throw ofTheTest(failure(status, answer));
   }
 
   async #send(method, url, data) {
     try {
       return await send(method, url, data, this.auth);
     } catch (error) {
-      throw ofTheTest(new EventHubsError(`no broker answers at ${this.url}: ${error.code ?? error.message}`));
+      const end = await obituary(this.url);
+      throw ofTheTest(new EventHubsError(`no broker answers at ${this.url}: ${error.code ?? error.message}${end && ". "}${end}`));
     }
   }
 }
@@ -69,25 +59,19 @@ function send(method, url, data, auth) {
   });
 }
 
-function failure(status, text, request) {
-  let problem;
+function parsedObject(text) {
   try {
-    problem = JSON.parse(text);
-  } catch {}
-  if (typeof problem?.detail !== "string") {
-    return new EventHubsError(`${request}: ${status}: this is not a broker with a test kit: ${text.slice(0, 200)}`);
+    const value = JSON.parse(text);
+    return typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
   }
-  if (status === 417) return new ExpectationFailed(problem.text ?? problem.detail, problem);
-  return new EventHubsError(problem.pointer ? `${problem.pointer}: ${problem.detail}` : problem.detail, problem);
 }
 
-/** Takes this package out of the stack, so that runners point at the test's own line. */
-function ofTheTest(error) {
-  error.stack = error.stack
-    .split("\n")
-    .filter((line) => !(line.startsWith("    at ") && line.includes(__dirname)))
-    .join("\n");
-  return error;
+function failure(status, problem) {
+  const { detail, text, pointer = "" } = problem;
+  if (status === 417) return new ExpectationFailed(text ?? detail, problem);
+  return new EventHubsError(detail.startsWith(pointer) ? detail : `${pointer}: ${detail}`, problem);
 }
 
-module.exports = { Api, EventHubsError, ExpectationFailed };
+module.exports = { Api };

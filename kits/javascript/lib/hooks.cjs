@@ -1,6 +1,6 @@
 "use strict";
 
-const { stopServer } = require("./server.cjs");
+const { stopUnusedServer } = require("./server.cjs");
 const { openSpace } = require("./space.cjs");
 
 /**
@@ -18,7 +18,7 @@ function spaceHooks({ beforeEach, afterEach, afterAll }) {
       // A test that failed half-way is not asked about what it left behind.
       await closing?.close({ verify: (options.verify ?? true) && !failed });
     });
-    afterAll(stopServer); // where one process runs many test files, their brokers would add up
+    afterAll(stopUnusedServer); // where one process runs many test files, their brokers would add up
     return new Proxy(Object.freeze({}), { get: (_, name) => memberOf(space, name) });
   };
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-const { EventHubsError, ExpectationFailed } = require("./api.cjs");
+const { EventHubsError, ExpectationFailed } = require("./errors.cjs");
 const { spaceHooks } = require("./hooks.cjs");
 const { startServer, stopServer } = require("./server.cjs");
 const { openSpace } = require("./space.cjs");

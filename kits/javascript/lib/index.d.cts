@@ -6,8 +6,12 @@ export type Duration = number | string;
 
 /** What holds for an event; all of it must. The words are those of the broker's HTTP interface. */
 export interface Where {
-  /** This body: of a string its text, otherwise the JSON value. */
+  /** A JSON body with this value; order of members and form of numbers do not count. */
   body?: unknown;
+  /** This text as the whole body. */
+  text?: string;
+  /** These bytes as the whole body. */
+  base64?: string;
   /** A JSON body that has at least this; arrays have as many elements. */
   subset?: unknown;
   /** Values at paths of a JSON body: `{ "lines[0].sku": "x" }`. */
@@ -73,7 +77,7 @@ export interface ExpectOptions {
   timeout?: Duration;
   /** "partition": within a partition in the order of the wheres. */
   order?: "none" | "partition";
-  /** No two events with the same "id", "key", "body", "body.<path>" or "props.<name>". */
+  /** No two events with the same "id" (messageId, which the SDK does not set by itself), "key", "body", "body.<path>" or "props.<name>". */
   unique?: string;
   /** "forbid": nothing else comes. */
   others?: "allow" | "forbid";
@@ -91,7 +95,10 @@ export interface FaultOn {
   hub?: string;
   partition?: string;
   group?: string;
-  /** AMQP container id, with * and ?. */
+  /**
+   * AMQP container id, the whole user agent, or one word of it, with * and ?. A client that connects belongs to no space yet: on a shared broker
+   * a fault on connect without it also meets the clients of other tests.
+   */
   client?: string;
   /** Lets so many pass; 0. */
   after?: number;
@@ -135,7 +142,10 @@ export interface Space {
    * must not come, the broker waits for all that is under way in it, and for `settle`.
    */
   expect(hub: string, where?: Where | Where[], options?: ExpectOptions): Promise<StoredEvent[]>;
-  /** What is stored and matches: everything that a client got acknowledged, and what the broker has received. It does not wait for more. */
+  /**
+   * What is stored and matches: everything that a client got acknowledged, and what the broker has received, on Linux down to bytes that it has
+   * not read yet. It does not wait for more.
+   */
   events(hub: string, where?: Where, options?: { since?: string }): Promise<StoredEvent[]>;
   /** Stores events, past all faults. */
   publish(hub: string, ...events: NewEvent[]): Promise<{ partition: string; sequence: number; offset: string }[]>;
@@ -165,7 +175,7 @@ export declare function spaceHooks(hooks: {
 /** Starts a broker, for a set-up that is run once before all workers. It ends with this process, or with stop. */
 export declare function startServer(): Promise<{ url: string; pid: number; stop(): Promise<void> }>;
 
-/** Ends the broker that openSpace has started in this process, if any. */
+/** Ends the broker that openSpace has started in this process, if any, with the spaces on it. The next openSpace starts another. */
 export declare function stopServer(): Promise<void>;
 
 /** The broker refused a request, or there is none. `problem` is the broker's whole answer. */

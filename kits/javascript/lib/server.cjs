@@ -7,64 +7,110 @@ const { once } = require("node:events");
 const fs = require("node:fs");
 const path = require("node:path");
 const { clearTimeout, setTimeout } = require("node:timers");
-const { EventHubsError } = require("./api.cjs");
+const { EventHubsError } = require("./errors.cjs");
 
 const READY_MS = 20_000;
 const END_MS = 10_000;
+const EXIT_MS = 1000; // from a broker's closed port to its exit code
 const LOG_CHARS_MAX = 4000;
 
 const executable = process.platform === "win32" ? "evhub.exe" : "evhub";
 
+const running = new Map(); // brokers that this process has started and not stopped, by URL
+
 /** Starts a broker on ports of the system's choice. It does not keep this process running. */
 async function startServer() {
+  const binary = findBinary();
   const listeners = ["amqp", "api", "admin"].flatMap((door) => [`--listen-${door}`, "127.0.0.1:0"]);
   // Configuration that is meant for another broker of this machine, with keys perhaps, is not for this one.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVHUB_")));
-  const child = spawn(findBinary(), ["serve", "--json", "--die-with-stdin", "--log-level", "warn", ...listeners], {
+  const child = spawn(binary, ["serve", "--json", "--die-with-stdin", "--log-level", "warn", ...listeners], {
     env,
     detached: process.platform !== "win32", // an interrupt from the terminal must not reach it: tests still have to clean up
     windowsHide: true,
   });
-  const url = await ready(child);
+  const broker = new Broker(binary, child);
+  const url = await broker.ready();
   for (const held of [child, child.stdin, child.stdout, child.stderr]) held.unref();
-  return { url, pid: child.pid, stop: () => stop(child) };
+  running.set(url, broker);
+  const stop = () => {
+    running.delete(url);
+    return broker.stop();
+  };
+  return { url, pid: child.pid, stop };
 }
 
-/** Waits for the one line on standard output, which says where the broker listens. It comes once everything is there. */
-function ready(child) {
-  return new Promise((resolve, reject) => {
-    let out = "";
-    let log = "";
-    const alarm = setTimeout(() => child.kill("SIGKILL"), READY_MS);
-    const fail = (why) => {
-      clearTimeout(alarm);
-      reject(new EventHubsError(`evhub did not start (${why})${log && ":\n"}${log.trim()}`));
-    };
-    child.on("error", (error) => fail(error.message));
-    child.on("close", (code, signal) => fail(signal ?? `exit code ${code}`));
+/** How the broker at this URL ended, if this process has started it and not stopped it, and its log; otherwise "". */
+async function obituary(url) {
+  const broker = running.get(url);
+  return broker && (await broker.closedWithin(EXIT_MS)) ? `${broker.binary}, which was started for these tests, ${broker.end()}` : "";
+}
+
+/** Which binary is at this URL, if this process has started it. */
+const binaryAt = (url) => running.get(url)?.binary;
+
+class Broker {
+  #child;
+  #log = "";
+  #closed; // once it has ended, and all that it said was read
+
+  constructor(binary, child) {
+    this.binary = binary;
+    this.#child = child;
+    this.#closed = new Promise((resolve) => child.once("close", () => resolve(true)));
     child.stdin.on("error", () => {}); // it is gone already
-    child.stderr.setEncoding("utf8").on("data", (text) => (log = (log + text).slice(-LOG_CHARS_MAX)));
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      out += text;
-      if (!out.includes("\n")) return;
-      clearTimeout(alarm);
-      try {
-        resolve(JSON.parse(out).admin);
-      } catch {
-        log = `its first line is not JSON: ${out.slice(0, 200)}`;
-        child.kill("SIGKILL");
-      }
-    });
-  });
-}
+    child.stderr.setEncoding("utf8").on("data", (text) => (this.#log = (this.#log + text).slice(-LOG_CHARS_MAX)));
+  }
 
-async function stop(child) {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.ref();
-  const alarm = setTimeout(() => child.kill("SIGKILL"), END_MS);
-  child.stdin.end();
-  await once(child, "exit");
-  clearTimeout(alarm);
+  /** Waits for the one line on standard output, which says where the broker listens. It comes once everything is there. */
+  ready() {
+    const child = this.#child;
+    return new Promise((resolve, reject) => {
+      let out = "";
+      const alarm = setTimeout(() => child.kill("SIGKILL"), READY_MS);
+      const fail = (why) => {
+        clearTimeout(alarm);
+        reject(new EventHubsError(`evhub did not start (${why})${this.#log && ":\n"}${this.#log.trim()}`));
+      };
+      child.on("error", (error) => fail(error.message));
+      child.on("close", (code, signal) => fail(signal ?? `exit code ${code}`));
+      child.stdout.setEncoding("utf8").on("data", (text) => {
+        out += text;
+        if (!out.includes("\n")) return;
+        clearTimeout(alarm);
+        try {
+          resolve(JSON.parse(out).admin);
+        } catch {
+          this.#log = `its first line is not JSON: ${out.slice(0, 200)}`;
+          child.kill("SIGKILL");
+        }
+      });
+    });
+  }
+
+  async closedWithin(ms) {
+    let alarm;
+    const late = new Promise((resolve) => (alarm = setTimeout(() => resolve(false), ms)));
+    const closed = await Promise.race([this.#closed, late]);
+    clearTimeout(alarm);
+    return closed;
+  }
+
+  end() {
+    const { exitCode, signalCode } = this.#child;
+    const how = signalCode ? `was ended by ${signalCode}` : `ended with exit code ${exitCode}`;
+    return `${how}. Its log:\n${this.#log.trim() || "(empty)"}`;
+  }
+
+  async stop() {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.ref();
+    child.stdin.end();
+    const alarm = setTimeout(() => child.kill("SIGKILL"), END_MS);
+    await once(child, "exit");
+    clearTimeout(alarm);
+  }
 }
 
 /** EVHUB_BINARY, else the package for this platform, else node_modules/.bin from here upwards, else the PATH. */
@@ -104,20 +150,36 @@ const inDirectories = (list) => list.map((directory) => path.join(directory, exe
 
 const isFile = (file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 
-let shared; // the promise of this process's own broker
+let own; // this process's own broker: the promise of it, and how many have borrowed it
 
-/** The admin URL: EVHUBTEST_URL if that is set, otherwise that of a broker of this process, which is started when it is first asked for. */
-async function serverUrl() {
-  if (process.env.EVHUBTEST_URL) return process.env.EVHUBTEST_URL;
-  shared ??= startServer();
-  return (await shared).url;
+/** Gives the URL of this process's own broker, which is started when it is first asked for, and a function to give it back with. */
+async function borrowServer() {
+  own ??= { started: startServer(), borrowers: 0 };
+  const borrowed = own;
+  borrowed.borrowers++; // from now on, since it may be stopped while it starts
+  let held = true;
+  const giveBack = () => {
+    if (held) borrowed.borrowers--;
+    held = false;
+  };
+  try {
+    return { url: (await borrowed.started).url, giveBack };
+  } catch (error) {
+    giveBack();
+    throw error;
+  }
 }
 
-/** Ends this process's own broker, if there is one. */
+/** Ends this process's own broker, if there is one. The next who borrows it has it started again. */
 async function stopServer() {
-  const ending = shared;
-  shared = undefined;
-  await (await ending?.catch(() => undefined))?.stop();
+  const ending = own;
+  own = undefined;
+  await (await ending?.started.catch(() => undefined))?.stop();
 }
 
-module.exports = { startServer, serverUrl, stopServer };
+/** Ends this process's own broker, if nobody has borrowed it. */
+async function stopUnusedServer() {
+  if (own?.borrowers === 0) await stopServer();
+}
+
+module.exports = { startServer, stopServer, stopUnusedServer, borrowServer, obituary, binaryAt };

@@ -1,27 +1,57 @@
 "use strict";
 
+const path = require("node:path");
 const { Api } = require("./api.cjs");
-const { serverUrl } = require("./server.cjs");
+const { EventHubsError, ofTheTest } = require("./errors.cjs");
+const { binaryAt, borrowServer } = require("./server.cjs");
+const manifest = require("../package.json");
 
 const COUNT_MAX = 1_000_000; // the broker's own limit for a count
 
 /** Makes a space. index.d.cts has the words for what is here. */
 async function openSpace(hubs, options = {}) {
-  const { seed, name, ttl = "12h", timeout = "5s", url, endpoint = process.env.EVHUBTEST_ENDPOINT } = options;
-  const api = new Api(url ?? (await serverUrl()));
+  const url = options.url ?? (process.env.EVHUBTEST_URL || undefined);
+  const server = url === undefined ? await borrowServer() : { url, giveBack: () => {} };
+  try {
+    return await makeSpace(server, hubs, options);
+  } catch (error) {
+    server.giveBack();
+    throw error;
+  }
+}
+
+async function makeSpace(server, hubs, { seed, name, ttl = "12h", timeout = "5s", endpoint = process.env.EVHUBTEST_ENDPOINT }) {
+  const api = new Api(server.url);
   const made = await api.call("POST", "/spaces", { name, hubs, seed, ttl }, { endpoint });
-  return new Space(api, made, timeout);
+  const space = new Space(api, made, timeout, server.giveBack);
+  const error = otherRelease(made.version, api.url);
+  if (!error) return space;
+  await space.close({ verify: false }).catch(() => {});
+  throw ofTheTest(error);
+}
+
+/** Builds that are no releases go with all. */
+function otherRelease(version, url) {
+  const [ours, theirs] = [manifest.version, version].map((text) => /^v?(\d+\.\d+\.\d+)$/.exec(text)?.[1]);
+  if (!ours || !theirs || ours === theirs) return undefined;
+  return new EventHubsError(
+    `${manifest.name} ${ours} (${path.dirname(__dirname)}) does not go with evhub ${theirs} (${binaryAt(url) ?? url}). Install ` +
+      `${manifest.name} ${theirs} and the package with its binary, or have the tests use evhub ${ours}: EVHUBTEST_URL and EVHUB_BINARY say ` +
+      "which one they use, else it is the one that is installed",
+  );
 }
 
 class Space {
   #api;
   #path;
   #timeout;
+  #giveBack;
 
-  constructor(api, made, timeout) {
+  constructor(api, made, timeout, giveBack) {
     this.#api = api;
     this.#path = `/spaces/${encodeURIComponent(made.space)}`;
     this.#timeout = duration(timeout);
+    this.#giveBack = giveBack;
     this.name = made.space;
     this.connectionString = made.connectionString;
     this.connectionStrings = made.connectionStrings;
@@ -70,10 +100,18 @@ class Space {
   }
 
   async close({ verify = true } = {}) {
-    await this.#api.call("DELETE", this.#path, undefined, { verify: verify ? 1 : undefined });
+    try {
+      await this.#api.call("DELETE", this.#path, undefined, { verify: verify ? 1 : undefined });
+    } finally {
+      this.#giveBack();
+    }
   }
 
   #hub(hub) {
+    if (!hub) {
+      const hubs = Object.keys(this.connectionStrings).join(", ") || "none";
+      throw ofTheTest(new EventHubsError(`a hub has a name, and this is '${hub ?? ""}'; the hubs of ${this.name} are: ${hubs}`));
+    }
     return `${this.#path}/hubs/${encodeURIComponent(hub)}`;
   }
 }

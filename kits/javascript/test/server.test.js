@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 import { test } from "node:test";
-import { startServer } from "@evhub/testing";
+import { openSpace, spaceHooks, startServer } from "@evhub/testing";
 import { run } from "./run.js";
 
 /** Runs a script in a Node.js of its own. */
@@ -15,17 +15,50 @@ test("a script that forgets to close ends by itself", async () => {
   assert.deepEqual(await runScript(`${open} console.log((await eh.events("orders")).length)`), { code: 0, out: "0", err: "" });
 });
 
-test("the broker does not outlive its process", async () => {
-  const script = 'import { startServer } from "@evhub/testing"; console.log((await startServer()).url); process.stdin.resume();';
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["pipe", "pipe", "inherit"] });
-  const [line] = await once(child.stdout, "data");
-  const { hostname, port } = new URL(String(line).trim());
+/** Waits until the broker at this URL cuts a connection, which `end` sees to. */
+async function cut(url, end) {
+  const { hostname, port } = new URL(url);
   const connection = net.connect(port, hostname).resume();
   connection.on("error", () => {}); // reset or ended, it is closed
   await once(connection, "connect");
-  child.kill("SIGKILL");
-  await once(connection, "close");
+  end();
+  await new Promise((resolve) => connection.once("close", resolve)); // once() would reject with the error
+}
+
+test("the broker does not outlive its process", async () => {
+  const script = 'import { startServer } from "@evhub/testing"; console.log((await startServer()).url); process.stdin.resume();';
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["pipe", "pipe", "inherit"] });
+  const url = String(await once(child.stdout, "data")).trim();
+  await cut(url, () => child.kill("SIGKILL"));
+  const { hostname, port } = new URL(url);
   await assert.rejects(once(net.connect(port, hostname), "connect"), { code: "ECONNREFUSED" });
+});
+
+test("a broker that has ended", async () => {
+  const server = await startServer();
+  const space = await openSpace({ orders: {} }, { url: server.url });
+  await cut(server.url, () => process.kill(server.pid, "SIGKILL"));
+  const text = /no broker answers at http:.*: ECONN\w+\. .*, which was started for these tests, (was )?ended .*\. Its log:\n/;
+  await assert.rejects(space.mark(), text);
+  await server.stop();
+});
+
+test("the last one who uses the broker has it stopped, and it can be started again", async () => {
+  const hooks = {};
+  const keep = (name) => (hook) => (hooks[name] = hook);
+  const inner = spaceHooks({ beforeEach: keep("open"), afterEach: keep("close"), afterAll: keep("stop") })({ inner: {} });
+  for (let round = 0; round < 2; round++) {
+    const outer = await openSpace({ outer: {} });
+    await hooks.open();
+    assert.deepEqual(await inner.events("inner"), []);
+    await hooks.close();
+    await hooks.stop();
+    assert.deepEqual(await outer.events("outer"), []);
+    await outer.close();
+    await assert.rejects(outer.close(), /no space/); // and does not count twice
+    await hooks.stop();
+    await assert.rejects(outer.mark(), /no broker answers/);
+  }
 });
 
 test("a broker that is there is used", async () => {

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.asyncio
 
 async def test_a_throttled_send_is_retried(eventhubs, eventhub_producer):
     busy = eventhubs.fault("send", "throttle", hub="eh1", times=1)
-    await eventhub_producer.send_event(EventData("once"))
+    await eventhub_producer.send_event(EventData('{"n":1}'))
     assert await busy.afired() == 1
-    await eventhubs.aexpect("eh1", {"body": "once"}, count=1)
+    await eventhubs.aexpect("eh1", {"body": {"n": 1}}, count=1)
     assert any(entry.get("fault") for entry in eventhubs.timeline())
 
 
@@ -41,6 +41,15 @@ async def test_a_background_send_is_waited_for(eventhubs, eventhub_producer, eve
     sending = asyncio.create_task(eventhub_producer.send_event(EventData('{"n":1}')))
     assert await anext(events) == {"n": 1}
     await sending
+
+
+async def test_an_event_on_its_way_does_not_keep_the_next(events, eventhubs, eventhub_producer):
+    delayed = eventhubs.fault("send", {"type": "delay", "duration": "60s"})
+    sending = asyncio.create_task(eventhub_producer.send_event(EventData("late")))
+    await delayed.afired(timeout=30)
+    eventhubs.publish("eh1", {"text": "there"})
+    assert await anext(events) == "there"
+    sending.cancel()
 
 
 async def test_a_reader_from_the_end_misses_nothing(eventhubs, eventhub_consumer):

@@ -1,5 +1,6 @@
 """The plugin in test runs of its own."""
 
+import os
 import re
 import socket
 import subprocess
@@ -176,6 +177,7 @@ def test_hubs_come_from_the_marker_or_the_ini_file(tests):
     ("def test(eventhubs): pass", "eventhubs_hubs = orders:many", "eventhubs_hubs: 'orders:many' is not name:partitions:group,group*"),
     ("import pytest\n@pytest.mark.eventhubs(hub='x')\ndef test(eventhubs): pass", "", "the marker is @pytest.mark.eventhubs(hubs=None,*"),
     ("import pytest\n@pytest.mark.eventhubs(hubs={'x': {'partition': 1}})\ndef test(eventhubs): pass", "", "/hubs/x/partition: *"),
+    ("import pytest\n@pytest.mark.eventhubs(hubs={})\ndef test(events): pass", "", "this test has no hub to begin with: give it one, *"),
     ("def test(eventhubs): eventhubs.expect('eh1')", "eventhubs_timeout = 10ms", "E *want 1 event in eh1 since m0, matched 0 of 0 seen in 1*"),
 ])
 def test_what_is_configured_wrongly_is_said(tests, source, ini, text):
@@ -226,8 +228,32 @@ def test_a_broker_that_is_there_is_used(tests, monkeypatch):
             assert brokers(result) == {server.url}
 
 
-def test_the_broker_does_not_outlive_its_test_run():
-    script = "import sys; from pytest_evhub import Server; print(Server().url, flush=True); sys.stdin.read()"
+def test_the_end_of_the_shared_broker_is_told(tests, pytester):
+    pytester.makeconftest("""
+        from pytest_evhub.plugin import _SERVER
+
+        def pytest_testnodeready(node):
+            node.config.stash[_SERVER]._process.kill()
+            node.config.stash[_SERVER]._process.wait()
+    """)
+    result = tests("def test(eventhubs): pass", "-n", "1")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["no broker answers at *", "*Event Hubs: the broker is gone*", "*, which was started for these tests, * Its log:"])
+
+
+unix = pytest.mark.skipif(os.name == "nt", reason="there are no forks")
+
+
+@pytest.mark.parametrize("is_parent", ["True", pytest.param("os.fork()", marks=unix)])
+def test_the_broker_does_not_outlive_its_test_run(is_parent):
+    script = f"""
+import os, sys
+from pytest_evhub import Server
+server = Server()
+if {is_parent}:
+    print(server.url, flush=True)
+sys.stdin.read()
+"""
     run = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with run:
         address = urlsplit(run.stdout.readline().strip())
@@ -237,3 +263,13 @@ def test_the_broker_does_not_outlive_its_test_run():
                 assert connection.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+@unix
+def test_a_broker_can_be_stopped_while_a_child_holds_its_pipe():
+    server = Server()
+    held = server._process.stdin.fileno()
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=[held]):
+        server.stop()
+    assert server._process.returncode == 0
+    server.stop()

@@ -7,7 +7,7 @@ The fixtures are in plugin.py; pytest finds them by itself. What is here is for 
         space.expect("orders", {"subset": {"ID": "7"}})
 """
 
-from .api import EventHubsError, ExpectationFailed
+from .errors import EventHubsError, ExpectationFailed
 from .server import Server
 from .space import Fault, Space
 from .stream import EventStream

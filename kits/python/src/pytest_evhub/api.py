@@ -10,25 +10,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
 
+from .errors import EventHubsError, ExpectationFailed
+from .server import started_at
+
 T = TypeVar("T")
 
 ANSWER_SECONDS_MAX = 90  # the broker answers after 60 s at the latest
-
-
-class EventHubsError(RuntimeError):
-    """The broker refused a request, or there is none. The text says what is wrong and what to do; problem is the broker's whole answer."""
-
-    def __init__(self, text: str, problem: dict[str, Any] | None = None):
-        super().__init__(text)
-        self.problem = problem or {}
-
-
-class ExpectationFailed(AssertionError):
-    """What was expected did not come, or what must not come came. The text shows what came instead; problem is the broker's whole answer."""
-
-    def __init__(self, text: str, problem: dict[str, Any]):
-        super().__init__(text)
-        self.problem = problem
+EXIT_SECONDS = 1  # from a broker's closed port to its exit code
 
 
 class Api:
@@ -51,13 +39,13 @@ class Api:
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """The answer to a request under /admin/v1. Of the query what is None is left out."""
         __tracebackhide__ = True
-        return json.loads(self._send(method, path, body, query, "application/json"))
+        return self._send(method, path, body, query, "application/json", _object)
 
     def text(self, path: str) -> str:
         """The answer to a GET, as text for people."""
-        return self._send("GET", path, None, {}, "text/plain").decode()
+        return self._send("GET", path, None, {}, "text/plain", bytes.decode)
 
-    def _send(self, method: str, path: str, body: Any, query: dict[str, Any], accept: str) -> bytes:
+    def _send(self, method: str, path: str, body: Any, query: dict[str, Any], accept: str, read: Callable[[bytes], T]) -> T:
         __tracebackhide__ = True
         target = "/admin/v1" + path
         if given := {name: value for name, value in query.items() if value is not None}:
@@ -72,23 +60,34 @@ class Api:
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise EventHubsError(f"no broker answers at {self.url}: {error}") from None
+            end = server.obituary(EXIT_SECONDS) if (server := started_at(self.url)) else ""
+            raise EventHubsError(f"no broker answers at {self.url}: {error}{end and '. ' + end}") from None
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise _failure(answer.status, content, f"{method} {self.url}{target}")
-        return content
+        try:
+            if answer.status < 300:
+                return read(content)
+            failure = _failure(answer.status, _object(content))
+        except (ValueError, LookupError):
+            text = f"{method} {self.url}{target}: {answer.status}: this is not a broker with a test kit: {content[:200]!r}"
+            raise EventHubsError(text) from None
+        raise failure
 
 
-def _failure(status: int, content: bytes, request: str) -> EventHubsError | ExpectationFailed:
-    try:
-        problem = json.loads(content)
-        detail = problem["detail"]
-    except (ValueError, LookupError, TypeError):
-        return EventHubsError(f"{request}: {status}: this is not a broker with a test kit: {content[:200]!r}")
+def _object(content: bytes) -> dict[str, Any]:
+    answer = json.loads(content)
+    if not isinstance(answer, dict):
+        raise ValueError("not an object")
+    return answer
+
+
+def _failure(status: int, problem: dict[str, Any]) -> EventHubsError | ExpectationFailed:
+    detail, pointer = problem["detail"], problem.get("pointer", "")
+    if not isinstance(detail, str):
+        raise ValueError("not a problem")
     if status == 417:
         return ExpectationFailed(problem.get("text") or detail, problem)
-    if pointer := problem.get("pointer"):
+    if pointer and not detail.startswith(pointer):
         detail = f"{pointer}: {detail}"
     return EventHubsError(detail, problem)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from .api import EventHubsError, ExpectationFailed
+from .errors import EventHubsError, ExpectationFailed
 from .server import Server
 from .space import Space
 from .stream import EventStream
@@ -40,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if server := config.stash.get(_SERVER, None):
         server.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says how the broker of all workers ended, if it did: they only see that nobody answers."""
+    server = config.stash.get(_SERVER, None)
+    if server and (end := server.obituary()):
+        terminalreporter.section("Event Hubs: the broker is gone", red=True)
+        terminalreporter.write_line(end)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -126,7 +134,13 @@ def _default_hubs(config: pytest.Config) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def events(eventhubs: Space) -> EventStream:
     """The events of the test's first hub, to iterate over: `assert list(events) == [{"foo": "bar"}]`."""
-    return EventStream(eventhubs, eventhubs.hub)
+    return EventStream(eventhubs, _first_hub(eventhubs))
+
+
+def _first_hub(space: Space) -> str:
+    if not space.hub:
+        pytest.fail("this test has no hub to begin with: give it one, as in @pytest.mark.eventhubs(hubs={'orders': {}})", pytrace=False)
+    return space.hub
 
 
 @pytest.fixture
@@ -145,14 +159,15 @@ def eventhub_consumer(request: pytest.FixtureRequest) -> Any:
 def _open_producer(space: Space) -> Any:
     from azure.eventhub.aio import EventHubProducerClient
 
-    return EventHubProducerClient.from_connection_string(space.connection_strings[space.hub])
+    return EventHubProducerClient.from_connection_string(space.connection_strings[_first_hub(space)])
 
 
 def _open_consumer(space: Space) -> Any:
     from azure.eventhub.aio import EventHubConsumerClient
 
-    groups = space.hubs[space.hub].get("groups") or ["$Default"]
-    return EventHubConsumerClient.from_connection_string(space.connection_strings[space.hub], consumer_group=groups[0])
+    hub = _first_hub(space)
+    groups = space.hubs[hub].get("groups") or ["$Default"]
+    return EventHubConsumerClient.from_connection_string(space.connection_strings[hub], consumer_group=groups[0])
 
 
 def _client_of(open_client: Callable[[Space], Any]) -> Callable[[Space], AsyncIterator[Any]]:

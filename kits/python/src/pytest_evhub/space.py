@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from .api import Api, aside, duration
+from .errors import EventHubsError
+from .server import started_at
 
 COUNT_MAX = 1_000_000  # the broker's own limit for a count
+
+_RELEASE = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
 class Space:
@@ -36,12 +44,27 @@ class Space:
         self._api = Api(url)
         made = self._api.call("POST", "/spaces", wanted, endpoint=endpoint)
         self.name: str = made["space"]
+        self._path = "/spaces/" + quote(self.name, safe="")
         self.connection_string: str = made["connectionString"]
         self.connection_strings: dict[str, str] = made["connectionStrings"]
         self.hubs = hubs
         self.hub = next(iter(hubs), "")  # the first one
         self._timeout = duration(timeout)
-        self._path = "/spaces/" + quote(self.name, safe="")
+        self._same_release(made.get("version", ""))
+
+    def _same_release(self, broker: str) -> None:
+        """Refuses a broker of another release. Builds that are no releases go with all."""
+        kit = _installed_version()
+        ours, theirs = _RELEASE.fullmatch(kit), _RELEASE.fullmatch(broker)
+        if not ours or not theirs or ours[1] == theirs[1]:
+            return
+        with suppress(EventHubsError):
+            self.close(verify=False)
+        server = started_at(self._api.url)
+        raise EventHubsError(
+            f"pytest-evhub {ours[1]} ({Path(__file__).parent}) does not go with evhub {theirs[1]} "
+            f"({server.binary if server else self._api.url}). Install the wheel of pytest-evhub {theirs[1]}, or have the tests use evhub "
+            f"{ours[1]}: EVHUBTEST_URL and EVHUB_BINARY say which one they use, else it is the one in the wheel")
 
     def __repr__(self) -> str:
         return f"<Space {self.name}: {', '.join(self.hubs)}>"
@@ -72,8 +95,9 @@ class Space:
         """Waits for events, and gives those that match. Without where any event counts; of several each is expected count times.
 
         count is exactly that many, or {"min": 1, "max": 3}, where either may be missing. 0 expects that nothing comes. where has any of
-        body, subset, path, prop, key, partition and cloudEvent. order="partition": within a partition in the order of the wheres. unique="id":
-        no two events of one id; also key, body, body.<path>, props.<name>. others="forbid": nothing else comes.
+        body (a JSON value), text and base64 (of the whole body), subset, path, prop, key, partition and cloudEvent. order="partition": within a
+        partition in the order of the wheres. unique="id": no two events of one message id, which SDKs do not set by themselves; also key, body,
+        body.<path>, props.<name>. others="forbid": nothing else comes.
 
         Where something must not come, the broker waits for all that is under way in it, and for settle. Raises ExpectationFailed.
         """
@@ -90,7 +114,8 @@ class Space:
     def events(self, hub: str, where: dict[str, Any] | None = None, *, since: str = "m0") -> list[dict[str, Any]]:
         """What is stored and matches, in the order in which the broker acknowledged it.
 
-        Everything that a client got acknowledged is there, and what the broker has received. It does not wait for anything else.
+        Everything that a client got acknowledged is there, and what the broker has received: on Linux down to bytes that it has not read yet.
+        It does not wait for anything else.
         """
         __tracebackhide__ = True
         return self.look(hub, where or {}, since)[0]
@@ -101,11 +126,14 @@ class Space:
         answer = self._ask(hub, [{"where": where, "count": {"min": 0, "max": COUNT_MAX}}], since, None)
         return answer["events"], answer["mark"]
 
-    def next(self, hub: str, since: str) -> tuple[dict[str, Any], str]:
-        """Waits for an event after the mark, and gives it with the mark behind it."""
+    def following(self, hub: str, since: str) -> tuple[list[dict[str, Any]], str]:
+        """Gives the oldest events after the mark, up to a thousand, with the mark behind them. If there is none yet it waits for one, but, other
+        than look, not for what is under way beside it."""
         __tracebackhide__ = True
-        answer = self._ask(hub, [{"count": {"min": 1}}], since, None)
-        return answer["events"][0], answer["mark"]
+        path = self._hub_path(hub) + "/events"
+        while not (listed := self._api.call("GET", path, since=since, count=0))["events"]:
+            self._api.call("GET", path, since=since, count=1, timeout=self._timeout)
+        return listed["events"], listed["mark"]
 
     def _ask(self, hub: str, expected: list[dict[str, Any]], since: str, timeout: str | float | None, **options: Any) -> dict[str, Any]:
         __tracebackhide__ = True
@@ -141,6 +169,9 @@ class Space:
         op is connect, auth, attach, send, deliver, manage or any; on may have hub, partition, group, client, after, times and prob. do is
         throttle, reject, detach, close-connection, drop, ack-lost, blackhole, delay, expire-token, steal-epoch or redeliver, or a dict with
         it as type and what it takes: {"type": "delay", "duration": "2s"}. A fault that never fires fails the test, unless it is optional.
+
+        What connects belongs to no space yet: on a shared broker a fault on connect also meets the clients of other tests, unless client names
+        the right one.
         """
         __tracebackhide__ = True
         request = {"on": {"op": op, **on}, "do": {"type": do} if isinstance(do, str) else do, "optional": optional}
@@ -166,6 +197,9 @@ class Space:
         self._api.call("DELETE", self._path, verify=1 if verify else None)
 
     def _hub_path(self, hub: str) -> str:
+        __tracebackhide__ = True
+        if not hub:
+            raise EventHubsError(f"a hub has a name, and this is ''; the hubs of {self.name} are: {', '.join(self.hubs) or 'none'}")
         return f"{self._path}/hubs/{quote(hub, safe='')}"
 
 
@@ -193,3 +227,10 @@ class Fault:
     def remove(self) -> int:
         """Ends it, and gives how often it fired. Nobody misses it then if it never did."""
         return self._api.call("DELETE", self._path)["hits"]
+
+
+def _installed_version() -> str:
+    try:
+        return version("pytest-evhub")
+    except PackageNotFoundError:
+        return ""
