@@ -131,7 +131,7 @@ func TestSecretsFromFilesAndEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("relative.key", "from-a-relative-file\n")
+	write("relative.key", "\ufefffrom-a-relative-file\r\n") // as Windows PowerShell 5 writes UTF-8
 	absolute := filepath.Join(dir, "absolute.key")
 	write("absolute.key", "from-an-absolute-file")
 	write("c.json", fmt.Sprintf(`{"Evhub": {"Policies": [

@@ -50,6 +50,9 @@ func (s secrets) resolve(text string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("the file %.200q: %w", name, err)
 		}
+		if decoded, err := setting.Text(data); err == nil {
+			data = decoded // what is not text may be a secret all the same
+		}
 		return strings.TrimRight(string(data), "\r\n"), nil
 	}
 	return "", errors.New("begins with ${ and is neither ${env:NAME} nor ${file:PATH}")

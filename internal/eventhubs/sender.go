@@ -396,6 +396,7 @@ type batchMark struct{ records, heads, bytes int }
 func (b *sendBatch) mark() batchMark { return batchMark{len(b.Records), len(b.heads), b.bytes} }
 
 func (b *sendBatch) undo(to batchMark) {
+	clear(b.Records[to.records:]) // a pooled batch must not hold the reader's buffer
 	b.Records, b.ends, b.heads, b.bytes = b.Records[:to.records], b.ends[:to.records], b.heads[:to.heads], to.bytes
 }
 

@@ -25,7 +25,7 @@ type Issuer struct {
 	Algorithms  []string      `key:"algorithms" of:"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA"` // nil: jwt's
 	Type        string        `key:"type"`                                                                        // what typ must be; "": jwt's rule
 	Tenant      string        `key:"tenant"`                                                                      // what tid must be
-	Leeway      time.Duration `key:"leeway" min:"0s" max:"1m"`                                                    // 0: 30 s
+	Leeway      time.Duration `key:"leeway" min:"1s" max:"1m"`                                                    // 0, where it is not given: 30 s
 	LifetimeMax time.Duration `key:"lifetimeMax" min:"1m" max:"365d"`                                             // 0: 24 h
 	Insecure    bool          `key:"insecure"`                                                                    // http, of this machine only
 }
@@ -38,9 +38,9 @@ type Rule struct {
 	Value          string        `key:"value" need:"say what the claim must hold, such as Events.Send"`
 	Role           string        `key:"role"`
 	Hubs           []string      `key:"hubs"`
-	Actions        []string      `key:"actions" of:"send"`      // nil: send
-	Rate           float64       `key:"rate" min:"0"`           // messages a second of each caller, 0: no limit
-	BytesPerSecond setting.Bytes `key:"bytesPerSecond" min:"0"` // of each caller, 0: no limit
+	Actions        []string      `key:"actions" of:"send"`                 // nil: send
+	Rate           float64       `key:"rate" min:"0"`                      // messages a second of each caller, 0: no limit
+	BytesPerSecond setting.Bytes `key:"bytesPerSecond" min:"0" max:"1TiB"` // of each caller, 0: no limit
 }
 
 // hubMark stands in a rule's value where a token's value names the hub.
