@@ -16,6 +16,7 @@ type call struct {
 	open    int // items without a result
 	done    chan struct{}
 	left    bool // Send has returned or is about to: the results are its caller's
+	turn    turn // of the lanes in which it waits first
 }
 
 // item is a message on its way.

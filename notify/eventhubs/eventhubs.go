@@ -4,7 +4,8 @@
 //
 // Messages wait in lanes, one for each key, one for each partition, and one for all that have neither. A lane sends as soon as it has
 // a slot free, and what comes while its slots are busy goes with the next batch: at low load nothing waits, at high load batches grow by
-// themselves. Lanes with an order have one slot, so a retry holds back what comes after it.
+// themselves. Lanes with an order have one slot, so a retry holds back what comes after it. When more lanes could send than batches may be
+// under way, calls are served in turn: see turns.
 //
 //	Send -> check -> admit -> lane -> open, take, encode, send -> settle -> Send returns
 //	                  ^ full, throttled       ^ what expired goes     v
@@ -23,7 +24,6 @@
 package eventhubs
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"strings"
@@ -95,7 +95,8 @@ type Notifier struct {
 	resting  bool          // drained is closed
 	drained  chan struct{} // closed when closed is set, and messages and flying are 0
 	lanes    map[target]*lane
-	ready    list.List // of lanes that may send as soon as breaker and flyingMax let them, in the order they came
+	ready    turns
+	shared   turn // of the lane without order
 	breaker  breaker
 	flying   int   // batches under way
 	messages int   // waiting or under way, those whose callers have left included

@@ -149,8 +149,8 @@ func bubble(t *testing.T, s *fake, o Options, f func(t *testing.T, n *Notifier))
 		if now := n.Stats(); now.Messages != 0 || now.Bytes != 0 || now.Lanes != 0 || now.Flying != 0 {
 			t.Errorf("left behind: %+v", now)
 		}
-		if n.ready.Len() != 0 {
-			t.Errorf("%d lanes are ready though nothing waits", n.ready.Len())
+		if !n.ready.empty() {
+			t.Error("lanes are ready though nothing waits")
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package eventhubs
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -43,7 +42,8 @@ type lane struct {
 	opening  bool // one of them has not taken its items yet: it will take what comes until then
 	failures int  // in a row
 	pause    *time.Timer
-	place    *list.Element // in Notifier.ready
+	turn     *turn       // while it is among Notifier.ready
+	place    link[*lane] // in turn
 }
 
 func (n *Notifier) newLane(to target) *lane {
@@ -64,15 +64,14 @@ type flight struct {
 // kick gives a lane whose state has changed its place: among those that may send, or, when there is nothing left of it, nowhere.
 func (n *Notifier) kick(l *lane) {
 	if l.queue.n > 0 && !l.opening && l.active < l.slots && l.pause == nil {
-		if l.place == nil {
-			l.place = n.ready.PushBack(l)
+		if l.turn == nil {
+			n.ready.add(n.turnOf(l), l)
 		}
 		n.dispatch()
 		return
 	}
-	if l.place != nil {
-		n.ready.Remove(l.place)
-		l.place = nil
+	if l.turn != nil {
+		n.ready.remove(l)
 	}
 	if l.queue.n == 0 && l.active == 0 {
 		if l.pause != nil {
@@ -84,15 +83,22 @@ func (n *Notifier) kick(l *lane) {
 	}
 }
 
+// turnOf tells with whose turn a lane sends: that of the call that waits first in it.
+func (n *Notifier) turnOf(l *lane) *turn {
+	if !l.to.ordered() {
+		return &n.shared
+	}
+	return &l.queue.first.call.turn
+}
+
 // dispatch starts batches of the lanes that are ready, as many as may be under way, and none after Close has given up.
 func (n *Notifier) dispatch() {
-	for n.ready.Len() > 0 && n.flying < flyingMax && n.ctx.Err() == nil {
+	for !n.ready.empty() && n.flying < flyingMax && n.ctx.Err() == nil {
 		probe, ok := n.breaker.pass(time.Now())
 		if !ok {
 			return
 		}
-		l := n.ready.Remove(n.ready.Front()).(*lane)
-		l.place = nil
+		l := n.ready.next()
 		l.opening = true
 		l.active++
 		n.flying++

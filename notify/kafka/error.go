@@ -50,7 +50,7 @@ var texts = map[notify.Reason]string{
 	notify.TooLarge:    "The message has more bytes than the Kafka client or topic takes.",
 	notify.Denied:      "The Kafka cluster does not let this service write to the topic.",
 	notify.Busy:        "Too many messages wait for the Kafka cluster already. Try again in a moment.",
-	notify.Invalid:     "The Kafka cluster refuses the message, or another one in its batch, as it is.",
+	notify.Invalid:     "The Kafka cluster refuses the message as it is.",
 	notify.Unavailable: "The Kafka cluster cannot take the message at present. It was not stored; try again.",
 	notify.Unknown:     "The Kafka cluster's answer is missing. The message may be stored.",
 }
@@ -139,4 +139,18 @@ func errClosed() *notify.Error {
 
 func errExpired(ctx context.Context) *notify.Error {
 	return &notify.Error{Reason: notify.Expired, Text: "The time ran out before the message was handed over. It was not stored.", Err: context.Cause(ctx)}
+}
+
+func errHurried() *notify.Error {
+	return errorf(notify.Unknown, "The Kafka cluster refused the message or one before it. The message may be stored.")
+}
+
+func errUnknown() *notify.Error {
+	return errorf(notify.Unknown, "The time ran out before Kafka answered. The message may be stored.")
+}
+
+// errNotAgain is for what was refused with its batch and could not be tried without the others.
+func errNotAgain(reason notify.Reason) *notify.Error {
+	return errorf(reason,
+		"The Kafka cluster refused the message together with others, one of which is bad. It was not stored; send it again with fewer others.")
 }

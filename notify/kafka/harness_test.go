@@ -67,6 +67,11 @@ func (r *rig) dial(opts ...kgo.Opt) *kgo.Client {
 }
 
 func (r *rig) close() {
+	if r.n != nil { // its further clients are its own
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = r.n.Close(ended)
+	}
 	if r.client != nil {
 		r.client.Close()
 	}

@@ -21,17 +21,23 @@
 //	)
 //
 // Without a delivery timeout, records to a cluster that is away wait until it is back, long after their Sends ended. With one, so do those
-// whose request was sent and not answered, and what waits behind them for the same partition; so every Send needs a deadline. A client that asks for
-// no acknowledgement (kgo.NoAck) makes every result Unknown. One that may give up records whose answer is open
+// whose request was sent and not answered, and what waits behind them for the same partition; so every Send needs a deadline. A client
+// that asks for no acknowledgement (kgo.NoAck) makes every result Unknown. One that may give up records whose answer is open
 // (kgo.DisableIdempotentWrite, kgo.AllowIdempotentProduceCancellation) makes Unknown what else is Unavailable. The client may not be
-// transactional.
+// transactional, and should consume nothing.
 //
 // # What the cluster's answers mean
 //
 // A broker judges batches. When it refuses one, for its size or for one bad record in it, all records in it fail with the same reason, and
-// with them those that wait for the same partition, so that no record overtakes another. So the client's ProducerBatchMaxBytes should not
-// exceed the topic's max.message.bytes. One gap remains: if a batch was stored, its answer was lost, and what the broker says to the
-// repeated batch is not "stored" but, say, that the right to write was taken away just then, the reason is the broker's last word.
+// with them those that wait for the same partition, so that no record overtakes another. Nothing of them is stored. So each Send that was
+// hit sends its own again without the others', then in halves, until what is to blame is alone and the rest is stored. It does so in its
+// context, with up to 64 batches; what is open then is Busy. That takes further clients with the options of the first: up to four Sends at
+// once have one, made when it is needed and ended by Close. As this is slow, ProducerBatchMaxBytes should not exceed the topic's
+// max.message.bytes. A client without idempotence that may have several requests under way (kgo.MaxProduceRequestsInflightPerBroker) fails
+// with a batch what may be stored behind it: there nothing is sent again, and all that is Unknown.
+//
+// One gap remains: if a batch was stored, its answer was lost, and what the broker says to the repeated batch is not "stored" but, say,
+// that the right to write was taken away just then, the reason is the broker's last word.
 //
 // # Headers
 //
@@ -41,7 +47,8 @@
 //	NAME           any other property
 //
 // Values are text: true and false, decimal numbers (floats in their shortest form), times in RFC 3339 and UTC with as many digits as they
-// have; []byte is as it is. A property may not have the name of one of the first two if that is set.
+// have; []byte is as it is. A property may not have the name of one of the first two if that is set, and none may begin with ce_, which is
+// how a reader knows CloudEvents' attributes.
 package kafka
 
 import (
@@ -58,11 +65,14 @@ import (
 // Notifier is a notify.Notifier. It is safe for concurrent use.
 type Notifier struct {
 	client   *kgo.Client
+	trials   *trials
+	limits   limits
 	chooses  bool // the client has our Partitioner
 	forgets  bool // the client may give up a record that a broker may have stored
+	hurries  bool // of two batches under way, the client fails the second with the first, though it may be stored
 	unheeded bool // the client asks for no acknowledgement
 
-	mu     sync.RWMutex // held for reading while records are handed over; guards closed
+	mu     sync.RWMutex // held while records are handed over, by one Send alone if it has an order; guards closed
 	closed bool
 }
 
@@ -71,15 +81,20 @@ var _ notify.Notifier = (*Notifier)(nil)
 // New gives a Notifier over client, which stays the caller's: close the Notifier first, then the client.
 func New(client *kgo.Client) *Notifier {
 	_, chooses := client.OptValue(kgo.RecordPartitioner).(partitioner)
+	repeats := client.OptValue(kgo.DisableIdempotentWrite) == true
 	return &Notifier{
 		client:   client,
+		trials:   newTrials(client),
+		limits:   limitsOf(client),
 		chooses:  chooses,
-		forgets:  client.OptValue(kgo.DisableIdempotentWrite) == true || client.OptValue(kgo.AllowIdempotentProduceCancellation) == true,
+		forgets:  repeats || client.OptValue(kgo.AllowIdempotentProduceCancellation) == true,
+		hurries:  repeats && client.OptValue(kgo.MaxProduceRequestsInflightPerBroker) != 1,
 		unheeded: client.OptValue(kgo.RequiredAcks) == kgo.NoAck(),
 	}
 }
 
-// Send is notify.Notifier's. A message that fails does not hold back those behind it. Sequence is the record's offset.
+// Send is notify.Notifier's. A message that can never be stored does not hold back those behind it. One that finds the client's buffers
+// full does, if they have its key or partition; that needs a client that nobody else produces with. Sequence is the record's offset.
 func (n *Notifier) Send(ctx context.Context, topic string, messages ...notify.Message) []notify.Result {
 	results := make([]notify.Result, len(messages))
 	switch {
@@ -91,17 +106,15 @@ func (n *Notifier) Send(ctx context.Context, topic string, messages ...notify.Me
 		return fail(results, errIllegal())
 	}
 	s := &sending{results: results, done: make(chan struct{})}
-	records := s.encode(n, ctx, topic, messages)
+	s.encode(n, ctx, topic, messages)
 	if s.open == 0 {
 		return results
 	}
-	if !n.handOver(s, records) {
+	if !n.handOver(s) {
 		return fail(results, errClosed())
 	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.leave()
+	if s.wait(ctx, s.done) {
+		n.tryAlone(ctx, s)
 	}
 	return results
 }
@@ -114,18 +127,40 @@ func fail(results []notify.Result, err *notify.Error) []notify.Result {
 }
 
 // handOver gives the client those records that there are, unless Notifier or client is closed.
-func (n *Notifier) handOver(s *sending, records []*kgo.Record) bool {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
+func (n *Notifier) handOver(s *sending) bool {
+	if s.ordered {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+	} else {
+		n.mu.RLock()
+		defer n.mu.RUnlock()
+	}
 	if n.closed || n.client.Context().Err() != nil {
 		return false
 	}
-	for i, r := range records {
-		if r != nil {
-			n.client.TryProduce(r.Context, r, func(r *kgo.Record, err error) { s.finish(i, n.result(r, err)) })
-		}
-	}
+	n.produce(n.client, s, s.handed(), s.finish)
 	return true
+}
+
+// produce gives some of a sending's records to a client, and each one's result to told. Once there is no room for a record, those of its
+// order behind it are not tried. That the room does not change in between is up to the caller.
+func (n *Notifier) produce(client *kgo.Client, s *sending, list []int, told func(i int, result notify.Result)) {
+	var stopped map[order]bool
+	for _, i := range list {
+		r := s.records[i]
+		if s.ordered {
+			o := orderOf(r)
+			if o.is() && (stopped[o] || n.limits.full(client, r)) {
+				if stopped == nil {
+					stopped = map[order]bool{}
+				}
+				stopped[o] = true
+				told(i, notify.Result{Err: n.errorOf(r, kgo.ErrMaxBuffered)})
+				continue
+			}
+		}
+		client.TryProduce(r.Context, r, func(r *kgo.Record, err error) { told(i, n.result(r, err)) })
+	}
 }
 
 // result is what the client's promise says about a record.
@@ -139,52 +174,6 @@ func (n *Notifier) result(r *kgo.Record, err error) notify.Result {
 		return notify.Result{}
 	}
 	return notify.Result{Placed: true, Partition: partitionText(r.Partition), Sequence: r.Offset}
-}
-
-// sending is one Send on its way. Its promises may outlive it.
-type sending struct {
-	done chan struct{} // closed when open falls to 0
-
-	mu      sync.Mutex // guards what follows once records are handed over
-	results []notify.Result
-	open    int  // records that the client has
-	left    bool // the Send has ended, and results are its caller's
-}
-
-// encode makes the records. One that is nil has its result already; the others are Unknown until their promises say more.
-func (s *sending) encode(n *Notifier, ctx context.Context, topic string, messages []notify.Message) []*kgo.Record {
-	records := make([]*kgo.Record, len(messages))
-	bodies := newArena(messages)
-	ctx = context.WithoutCancel(ctx) // hooks of the client find traces in it
-	unknown := errorf(notify.Unknown, "The time ran out before Kafka answered. The message may be stored.")
-	for i := range messages {
-		r, err := n.record(ctx, &messages[i])
-		if err != nil {
-			s.results[i].Err = err
-			continue
-		}
-		r.Topic, r.Value = topic, bodies.copy(messages[i].Body)
-		records[i], s.results[i].Err = r, unknown
-		s.open++
-	}
-	return records
-}
-
-func (s *sending) finish(i int, result notify.Result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.left {
-		s.results[i] = result
-	}
-	if s.open--; s.open == 0 {
-		close(s.done)
-	}
-}
-
-func (s *sending) leave() {
-	s.mu.Lock()
-	s.left = true
-	s.mu.Unlock()
 }
 
 // Ready asks the cluster for the topic: it is there, may be written to as far as the cluster says, and has a partition with a leader. The
@@ -237,7 +226,11 @@ func (n *Notifier) Close(ctx context.Context) error {
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
-	if err := n.client.Flush(ctx); err != nil {
+	err := n.client.Flush(ctx)
+	if e := n.trials.close(ctx); err == nil {
+		err = e
+	}
+	if err != nil {
 		return &notify.Error{Reason: notify.Unknown, Text: "The time ran out before Kafka answered for all messages. They may be stored.", Err: err}
 	}
 	return nil

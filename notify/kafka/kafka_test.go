@@ -82,6 +82,7 @@ func TestRefused(t *testing.T) {
 		{"property", notify.Message{Properties: map[string]any{"tags": []string{"a"}}}, notify.Invalid, `property "tags" cannot be sent: a value of Go type []string`},
 		{"property nil", notify.Message{Properties: map[string]any{"tags": nil}}, notify.Invalid, `property "tags"`},
 		{"property content-type", notify.Message{ContentType: "a/b", Properties: map[string]any{"content-type": "c/d"}}, notify.Invalid, "has the name of the header"},
+		{"property ce_id", notify.Message{Properties: map[string]any{"cloudEvents:id": "1", "ce_id": "2"}}, notify.Invalid, `property "ce_id" has the name of a CloudEvents`},
 		{"body", notify.Message{Body: make([]byte, 2<<20)}, notify.TooLarge, "more bytes"},
 	}
 	for i, row := range rows {

@@ -74,6 +74,10 @@ func headers(m *notify.Message) ([]kgo.RecordHeader, *notify.Error) {
 		if name == headerType && m.ContentType != "" || name == headerID && m.ID != "" {
 			return nil, errorf(notify.Invalid, "The property %q has the name of the header that says the message's own. Set one of them.", name)
 		}
+		if strings.HasPrefix(name, cloudEventsHeader) {
+			return nil, errorf(notify.Invalid, "The property %.100q has the name of a CloudEvents attribute's header. Begin it with %q, or rename it.",
+				name, cloudEventsProperty)
+		}
 		value, err := headerValue(m.Properties[name])
 		if err != nil {
 			return nil, errorf(notify.Invalid, "The property %.100q cannot be sent: %v.", name, err)
