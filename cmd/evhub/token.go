@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -119,7 +121,11 @@ func (r *asking) run(ctx context.Context) error {
 	}
 	token, err := issuer.Request(ctx, &http.Client{}, r.issuer, r.client, strings.Join(scope, " "))
 	if err != nil {
-		return &failure{text: err.Error(), hint: "start a broker with its issuer: evhub serve; where it is stands in its first lines"}
+		hint := ""
+		if _, silent := errors.AsType[net.Error](err); silent {
+			hint = "start a broker with its issuer: evhub serve; where it is stands in its first lines"
+		}
+		return &failure{text: err.Error(), hint: hint}
 	}
 	fmt.Fprintln(r.out, token)
 	return nil

@@ -96,7 +96,8 @@ func (c *call) fill(pace *pace, size, bytesMax int, apart bool) *problem {
 }
 
 func bodyTooLarge(bytesMax int) *problem {
-	return problemOf(tooLarge, "a body may have "+strconv.Itoa(bytesMax)+" bytes here: send less at once, or a reference to what is too large")
+	return problemOf(tooLarge, "a body may have "+strconv.Itoa(bytesMax)+" bytes here, and somewhat less where that leaves "+
+		"no room for its properties in what the hub takes: send less at once, or a reference to what is too large")
 }
 
 func (c *call) bodyFailed(err error) *problem {

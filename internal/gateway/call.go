@@ -131,31 +131,21 @@ func (c *call) authenticate() *problem {
 		return p
 	}
 	authorization := c.r.Header["Authorization"]
-	principal := c.g.o.Tokens.Remembered(authorization)
-	if principal == nil {
-		p := c.heldBack()
-		if p != nil {
+	principal, err := c.g.o.Tokens.Remembered(authorization)
+	if principal == nil && err == nil {
+		if p := c.heldBack(); p != nil {
 			return p
 		}
-		if principal, p = c.verify(authorization); p != nil {
-			return p
+		if principal, err = c.g.o.Tokens.Verify(c.r.Context(), authorization); err != nil {
+			c.blame(err)
 		}
+	}
+	if err != nil {
+		return c.refuseCredential(err)
 	}
 	c.authTime = c.g.o.Clock.Now().Sub(c.start)
 	c.principal, c.principalID = principal, principal.ID()
 	return nil
-}
-
-func (c *call) verify(authorization []string) (Principal, *problem) {
-	principal, err := c.g.o.Tokens.Verify(c.r.Context(), authorization)
-	if err == nil {
-		return principal, nil
-	}
-	p := c.refuseCredential(err)
-	if p.kind == unauthorized && len(authorization) > 0 {
-		c.blame()
-	}
-	return nil, p
 }
 
 func queryHas(query, name string) bool {

@@ -6,9 +6,14 @@ import (
 	"strings"
 )
 
+// The headers in which proxies say for whom they ask; see Options.ForwardedBy.
+const (
+	ForwardedFor = "X-Forwarded-For"
+	Forwarded    = "Forwarded" // RFC 7239
+)
+
 // client is the caller's address, if the connection has one. A proxy's word counts if the proxy is trusted: the last address it gives that
-// is not itself a trusted proxy's. When there are both X-Forwarded-For and Forwarded, a caller may have made up the one that the proxy does
-// not set, so then neither counts.
+// is not itself a trusted proxy's.
 func (g *Gateway) client(r *http.Request) (a netip.Addr, ok bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -18,12 +23,9 @@ func (g *Gateway) client(r *http.Request) (a netip.Addr, ok bool) {
 	if !g.trusts(at) {
 		return at, true
 	}
-	hops, forwarded := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
-	switch {
-	case len(hops) > 0 && len(forwarded) > 0:
-		return at, true
-	case len(forwarded) > 0:
-		hops = forwardedFor(forwarded)
+	hops := r.Header[g.o.ForwardedBy]
+	if g.o.ForwardedBy == Forwarded {
+		hops = forwardedFor(hops)
 	}
 	list := strings.Split(strings.Join(hops, ","), ",")
 	for i := len(list) - 1; i >= 0; i-- {

@@ -10,13 +10,10 @@ import (
 	"time"
 )
 
-const (
-	// quietTime is how long nothing must have come before a connection, or the listener, is closed at the end: longer than a request is on
-	// its way, so that none meets a connection that was closed under it.
-	quietTime = 500 * time.Millisecond
-	// doorTime is how long clients that do not heed Retry-After can keep the listener open by connecting again and again.
-	doorTime = 5 * time.Second
-)
+// quietTime is how long nothing must have come before a connection is closed at the end: longer than a request is on its way, so that none
+// meets a connection that was closed under it. The listener stays open no longer than that, whoever still knocks: a connection that is
+// refused sends clients elsewhere, and nothing was sent that could be lost.
+const quietTime = 500 * time.Millisecond
 
 // Connections is a listener whose connections can be ended without cutting a request off. http.Server.Shutdown closes every connection that
 // has no request in full, at once: also one on which the next request is just coming in. It is safe for concurrent use.
@@ -115,7 +112,7 @@ func (c *connection) CloseWrite() error {
 
 // End closes the listener and the connections, each as soon as that cuts nothing off, and returns when all are gone. It is called when the
 // server answers with "Connection: close": after Gateway.Drain. The error says how many connections were left when the context ended; it may
-// be called again.
+// be called again. The listener is closed in any case.
 func (c *Connections) End(ctx context.Context) error {
 	c.ending.Store(true)
 	for {
@@ -129,9 +126,19 @@ func (c *Connections) End(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			c.shutDoor()
 			return fmt.Errorf("gateway: %d connections had a request or an answer under way: %w", left, context.Cause(ctx))
 		}
 		timer.Stop()
+	}
+}
+
+func (c *Connections) shutDoor() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.shut {
+		c.shut = true
+		c.Listener.Close()
 	}
 }
 
@@ -149,7 +156,7 @@ func (c *Connections) sweep(now time.Time) (next time.Time, left int) {
 	}
 	if !c.shut {
 		due := c.accepted.Add(quietTime)
-		if last := c.ended.Add(doorTime); due.After(last) {
+		if last := c.ended.Add(quietTime); due.After(last) {
 			due = last
 		}
 		if c.shut = !due.After(now); c.shut {

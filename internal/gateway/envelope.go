@@ -43,7 +43,7 @@ var itemMembers = map[string]itemMember{
 
 // envelopeItems finds the items of an envelope that has passed checkJSON.
 func envelopeItems(text []byte) (items []byte, p *problem) {
-	const shape = `the body is {"items":[...]}, with one member and no other`
+	const shape = `the body is {"items":[...]}, with one member and no other; an array of CloudEvents has the Content-Type application/cloudevents-batch+json`
 	isObject, p := eachMember(text, "", func(name string, value []byte) *problem {
 		if name != "items" || items != nil {
 			return problemOf(invalidMessage, shape)
@@ -85,7 +85,8 @@ func (it *itemReader) member(name string, value []byte) *problem {
 	member, known := itemMembers[name]
 	switch {
 	case !known:
-		return it.fail("an item has body, text or base64, and may have id, contentType, key, partition and properties; it has something else")
+		return &problem{kind: invalidMessage, pointer: "/" + escapedPointer.Replace(name), detail: "an item has body, text or base64, and may " +
+			"have id, contentType, key, partition and properties; what is at pointer is something else"}
 	case it.seen&member != 0:
 		return it.fail(name + " is there twice")
 	}

@@ -48,11 +48,12 @@ type Options struct {
 	// Clock is for quotas, ages and durations. Deadlines of connections and of sends are the machine's time, whatever it says.
 	Clock   clock.Clock          // clock.System
 	Log     *slog.Logger         // slog.DiscardHandler
-	Audit   *slog.Logger         // who published what, one line for each attempt with a credential; nil: none
+	Audit   *slog.Logger         // who published what, a line for each attempt, a few a second for those of nobody known; nil: none
 	Metrics *metrics.Set         // gets the gateway's numbers. nil: a set of its own
 	Tracer  trace.TracerProvider // nil: no spans; trace context still goes from caller to message
 
-	// AccessSample logs one in so many requests that succeeded. The others are always logged. 100
+	// AccessSample logs one in so many requests that succeeded. The others are logged each, but of those that are refused with 429 or 503,
+	// or without a good credential, only 5 a second of each sort. 100
 	AccessSample int
 
 	Limits Limits
@@ -60,12 +61,15 @@ type Options struct {
 	// Ready says why no message could be stored just now; nil: always ready. It has until its context ends.
 	Ready func(context.Context) error
 
-	// RefusalsPerSecond is how many tokens from one address may be refused. Beyond it what comes from there with a token that was not verified
-	// a short time ago is not looked at, since a forged one costs as much as a good one. 0: any number
+	// RefusalsPerSecond is how many tokens from one address may turn out forged. Beyond it only a few a second of those from there that
+	// were not seen a short time ago are looked at, since a forged one costs as much as a good one. 0: any number
 	RefusalsPerSecond float64
 
 	// TrustedProxies are peers whose word on the client's address counts, in logs and for RefusalsPerSecond.
 	TrustedProxies []netip.Prefix
+	// ForwardedBy is the header in which they say it: ForwardedFor, which is the default, or Forwarded. What the other one says may be the
+	// caller's own invention.
+	ForwardedBy string
 
 	// Origins are the web origins, such as "https://app.example.com", whose pages may call; none: no page may. Compared exactly.
 	Origins []string
@@ -92,6 +96,8 @@ type Gateway struct {
 	keys    keyStore
 	counts  counts
 	buffers buffers
+
+	auditLines, accessLines lines
 }
 
 // door is a hub that this gateway serves, with its counters.
@@ -110,6 +116,9 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	o.setDefaults()
+	if o.ForwardedBy != ForwardedFor && o.ForwardedBy != Forwarded {
+		return nil, fmt.Errorf("gateway: ForwardedBy is %.40q, and neither %s nor %s", o.ForwardedBy, ForwardedFor, Forwarded)
+	}
 	g := &Gateway{o: o, doors: make(map[string]*door, len(o.Routes)), nowhere: &door{}, origins: make(map[string]bool, len(o.Origins))}
 	for name, route := range o.Routes {
 		if !jwt.IsHubName(name) {
@@ -130,7 +139,8 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.memory = newMemory(o.Limits.InFlightBytesMax, o.Limits.PrincipalShare)
 	g.quotas = newQuotas(o.Limits.QuotasMax)
-	g.sources = sources{newQuotas(o.Limits.QuotasMax), Quota{MessagesPerSecond: o.RefusalsPerSecond}}
+	g.sources = newSources(o.Limits.QuotasMax, o.RefusalsPerSecond)
+	g.auditLines, g.accessLines = lines{by: make(map[*kind]tally)}, lines{by: make(map[*kind]tally)}
 	g.keys = newKeyStore(o.Limits)
 	o.Metrics.RegisterMetricsWriter(g.writeMetrics)
 	return g, nil
@@ -148,6 +158,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
+	}
+	if o.ForwardedBy == "" {
+		o.ForwardedBy = ForwardedFor
 	}
 	if o.AccessSample <= 0 {
 		o.AccessSample = 100

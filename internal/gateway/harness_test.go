@@ -71,7 +71,7 @@ func failing(reason notify.Reason, text string) func(*notify.Message) notify.Res
 // tokens lets in "Bearer <name>": anyone may publish to orders, alerts and missing, but nobody else's name begins with "no".
 type tokens struct{ quota gateway.Quota }
 
-func (tokens) Remembered([]string) gateway.Principal { return nil }
+func (tokens) Remembered([]string) (gateway.Principal, error) { return nil, nil }
 
 type user struct {
 	name  string

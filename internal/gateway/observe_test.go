@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -283,9 +285,11 @@ func TestClientAddress(t *testing.T) {
 		{"with port", "10.0.0.1:1", []string{"X-Forwarded-For: [2001:db8::1]:80"}, "2001:db8::1"},
 		{"nonsense", "10.0.0.1:1", []string{"X-Forwarded-For: 1.1.1.1, unknown"}, "10.0.0.1"},
 		{"none", "10.0.0.1:1", nil, "10.0.0.1"},
+		{"another header than its proxy's", "10.0.0.1:1", []string{"Forwarded: for=9.9.9.9"}, "10.0.0.1"},
+		{"another header beside its proxy's", "10.0.0.1:1", []string{"Forwarded: for=9.9.9.9", "X-Forwarded-For: 1.1.1.1"}, "1.1.1.1"},
 		{"Forwarded", "10.0.0.1:1", []string{`Forwarded: for=9.9.9.9, proto=https;For="[2001:db8::1]:4711"`}, "2001:db8::1"},
 		{"Forwarded without for", "10.0.0.1:1", []string{`Forwarded: proto=https`}, "10.0.0.1"},
-		{"both", "10.0.0.1:1", []string{"Forwarded: for=9.9.9.9", "X-Forwarded-For: 1.1.1.1"}, "10.0.0.1"},
+		{"Forwarded and another", "10.0.0.1:1", []string{"Forwarded: for=9.9.9.9", "X-Forwarded-For: 1.1.1.1"}, "9.9.9.9"},
 		{"no address", "pipe", nil, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -293,6 +297,9 @@ func TestClientAddress(t *testing.T) {
 			var audit bytes.Buffer
 			g := start(t, &target{}, func(o *gateway.Options) {
 				o.Audit, o.TrustedProxies = slog.New(slog.NewJSONHandler(&audit, nil)), []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+				if strings.HasPrefix(row.name, "Forwarded") {
+					o.ForwardedBy = gateway.Forwarded
+				}
 			})
 			r := request("", "x", row.headers...)
 			r.RemoteAddr = row.peer
@@ -348,4 +355,34 @@ func TestHeadersOfAnswers(t *testing.T) {
 	if head := serve(t, g, request("HEAD /openapi.json", "")); head.status != 200 || head.body != "" {
 		t.Errorf("got %d %.100s", head.status, head.body)
 	}
+}
+
+// TestFloodLeavesFewLines wants a flood without a good token in both logs, and neither filled with it; known callers each have a line.
+func TestFloodLeavesFewLines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var access, audit bytes.Buffer
+		g := start(t, &target{}, func(o *gateway.Options) {
+			o.Log, o.Audit = slog.New(slog.NewTextHandler(&access, nil)), slog.New(slog.NewTextHandler(&audit, nil))
+		})
+		for range 1500 {
+			serve(t, g, request("", "x", "Authorization: Basic abc"))
+		}
+		for range 10 {
+			serve(t, g, request("", "x", "Authorization: Bearer nobody"))
+		}
+		time.Sleep(time.Second)
+		serve(t, g, request("", "x", "Authorization: Basic abc"))
+		for name, text := range map[string]string{"access": access.String(), "audit": audit.String()} {
+			if n := strings.Count(text, "outcome=unauthorized"); n != 6 {
+				t.Errorf("%s: %d lines of the flood", name, n)
+			}
+			if n := strings.Count(text, "left_out=1495"); n != 1 {
+				t.Errorf("%s: %d lines say what was left out", name, n)
+			}
+			if n := strings.Count(text, "outcome=forbidden"); n != 10 {
+				t.Errorf("%s: %d lines of a known caller", name, n)
+			}
+		}
+	})
 }

@@ -95,6 +95,10 @@ func (c *call) send(messages []notify.Message, outcomes []*outcome, detached boo
 	}
 	for i := range results {
 		outcomes[i].settle(&results[i])
+		if p := outcomes[i].problem; p != nil && p.kind == unknownHub && messages[i].Partition != "" {
+			p.detail = "the event hub has no partition " + messages[i].Partition + ", or does not exist behind this gateway: " +
+				"partitions are numbered from 0, and one is chosen where none is asked for"
+		}
 		c.tally(&results[i], len(messages[i].Body))
 	}
 	span.end(results)

@@ -13,8 +13,9 @@ type TokenVerifier interface {
 	// Verify takes all values of the Authorization header as they came. A credential that is refused gives a *TokenError; any other
 	// error means that it could not be checked.
 	Verify(ctx context.Context, authorization []string) (Principal, error)
-	// Remembered gives the principal of a credential that Verify let in a short time ago and would again, at next to no cost; else nil.
-	Remembered(authorization []string) Principal
+	// Remembered answers as Verify would where that comes at next to no cost, as for a credential that was seen a short time ago. It gives
+	// neither principal nor error where Verify has to look.
+	Remembered(authorization []string) (Principal, error)
 }
 
 // Principal is a caller.
@@ -45,6 +46,7 @@ type TokenError struct {
 	Text       string                    // for the caller
 	Challenge  func(realm string) string // value of WWW-Authenticate; nil: none
 	RetryAfter time.Duration             // of 503
+	TookWork   bool                      // finding it out was as costly as for a good credential, or more
 }
 
 func (e *TokenError) Error() string { return e.Text }
@@ -62,11 +64,12 @@ func (b bearer) Verify(ctx context.Context, authorization []string) (Principal, 
 	return holder{p}, nil
 }
 
-func (b bearer) Remembered(authorization []string) Principal {
-	if p := b.v.Remembered(authorization); p != nil {
-		return holder{p}
+func (b bearer) Remembered(authorization []string) (Principal, error) {
+	p, err := b.v.Remembered(authorization)
+	if p == nil {
+		return nil, tokenError(err)
 	}
-	return nil
+	return holder{p}, nil
 }
 
 func tokenError(err error) error {
@@ -74,7 +77,7 @@ func tokenError(err error) error {
 	if !ok {
 		return err
 	}
-	return &TokenError{e.Status, e.Text, e.Challenge, e.RetryAfter}
+	return &TokenError{e.Status, e.Text, e.Challenge, e.RetryAfter, e.TookWork()}
 }
 
 // holder is a token's, and no larger than a pointer, so that it becomes a Principal without an allocation.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -59,7 +60,7 @@ var (
 	keyUsedForElse = &kind{slug: "idempotency-key-reused", status: 422, title: "The key was used for another request", outcome: notStored}
 
 	// the request
-	unknownHub     = &kind{slug: "unknown-hub", status: 404, title: "No such hub", outcome: notStored, rank: 3}
+	unknownHub     = &kind{slug: "unknown-hub", status: 404, title: "No such hub or partition", outcome: notStored, rank: 3}
 	badHeader      = &kind{slug: "bad-header", status: 400, title: "A header cannot be used", outcome: notStored}
 	badType        = &kind{slug: "unsupported-content-type", status: 415, title: "Content type not taken here", outcome: notStored}
 	badEncoding    = &kind{slug: "unsupported-content-encoding", status: 415, title: "Content encodings are not taken", outcome: notStored}
@@ -122,10 +123,13 @@ type details struct {
 
 // render gives the body of the answer; instance names the occurrence and may be empty.
 func (p *problem) render(instance string) []byte {
-	body, err := json.Marshal(details{problemBase + p.slug, p.title, p.status, p.detail, p.pointer, instance, p.outcome, p.retryable})
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // it is for people as well, and is no HTML
+	if err := encoder.Encode(details{problemBase + p.slug, p.title, p.status, p.detail, p.pointer, instance, p.outcome, p.retryable}); err != nil {
 		panic("BUG: problem details cannot be encoded: " + err.Error())
 	}
+	body := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 	if p.items == nil {
 		return body
 	}

@@ -68,6 +68,15 @@ func (qs *quotas) charge(principal string, q *Quota, messages, bytes int) {
 	a.bytes.level -= float64(bytes)
 }
 
+// blame is charge for one message, of a caller whose debt is never more than what a second mends.
+func (qs *quotas) blame(now time.Time, principal string, q *Quota) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	a := qs.accountLocked(quotaKey{principal, q.Rule})
+	a.messages.lacks(now, q.MessagesPerSecond, 0) // what was mended until now is not lost to the bound
+	a.messages.level = max(a.messages.level-1, -q.MessagesPerSecond)
+}
+
 func (qs *quotas) accountLocked(key quotaKey) *account {
 	if e := qs.by[key]; e != nil {
 		qs.order.MoveToFront(e)

@@ -230,3 +230,29 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatProblemsName wants a problem to name what is at fault, in characters that can be read.
+func TestWhatProblemsName(t *testing.T) {
+	t.Parallel()
+	noPartition := func(o *gateway.Options) {
+		o.Routes = map[string]gateway.Route{"orders": {Notifier: &target{say: failing(notify.NotFound, "")}}}
+	}
+	g := start(t, &target{}, noPartition)
+	_, verifier := newIssuer(t, 0)
+	strict := start(t, &target{}, func(o *gateway.Options) { o.Tokens = gateway.JWT(verifier) })
+	const batchType = "Content-Type: application/json"
+	for _, row := range []struct {
+		name   string
+		answer reply
+		want   string
+	}{
+		{"partition", serve(t, g, request("", "x", "Partition-Id: 99")), "the event hub has no partition 99"},
+		{"member", serve(t, g, request(":batch", `{"items":[{"body":1,"a/b":2}]}`, batchType)), `"pointer":"/items/0/a~1b"`},
+		{"array", serve(t, g, request(":batch", `[]`, batchType)), "application/cloudevents-batch+json"},
+		{"token", serve(t, strict, request("", "x", "Authorization: -")), "Authorization: Bearer <token>"},
+	} {
+		if !strings.Contains(row.answer.body, row.want) {
+			t.Errorf("%s: no %s in %s", row.name, row.want, row.answer.body)
+		}
+	}
+}

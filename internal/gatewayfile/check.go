@@ -267,11 +267,11 @@ func (d *decoder) checkUse(c *Config) {
 	}
 }
 
-// checkLimits is about limits that leave no room for each other. The numbers are package gateway's: a request costs its body twice where
-// it is taken apart, and 8 KiB.
+// checkLimits is about limits that leave no room for each other. The numbers are package gateway's, which a test of package service holds
+// against these: a request costs its body twice where it is taken apart, 512 bytes for each message of a batch, and 8 KiB.
 func (d *decoder) checkLimits(c *Config) {
 	l := &c.Limits
-	largest := 2*max(l.Body, l.Batch) + 8<<10
+	largest := 2*max(l.Body, l.Batch) + 512*setting.Bytes(l.Items) + 8<<10
 	if share := setting.Bytes(float64(l.InFlight) * l.PrincipalShare); share < largest {
 		d.failAt("limits.inFlight", "is too little: one caller may hold %s of it (principalShare %g), and the largest request needs %d bytes",
 			share, l.PrincipalShare, largest)

@@ -56,6 +56,7 @@ type API struct {
 
 	// TrustedProxies are peers whose word on the caller's address is taken, for logs and for Limits.Refusals.
 	TrustedProxies []netip.Prefix `key:"trustedProxies"`
+	ForwardedBy    string         `key:"forwardedBy" of:"X-Forwarded-For Forwarded"` // the header in which they say it, X-Forwarded-For
 }
 
 // TLS says who ends TLS: this service with a certificate, or what stands before it.
@@ -153,7 +154,7 @@ type Limits struct {
 	BodyRate       setting.Bytes `key:"bodyRate" min:"1" max:"1GiB"`       // the least a second that a body comes at after 5 s, 16 KiB
 	Headers        setting.Bytes `key:"headers" min:"4KiB" max:"1MiB"`     // 32 KiB
 	Quotas         int           `key:"quotas" min:"1" max:"10000000"`     // callers whose rates are remembered, and addresses, 65,536
-	Refusals       int           `key:"refusals" min:"0" max:"1000000"`    // refused tokens a second of one address before it must wait, 20; 0: any
+	Refusals       int           `key:"refusals" min:"0" max:"1000000"`    // forged tokens a second of one address before it is slowed; 0, the default: any
 	Idempotency    Idempotency   `key:"idempotency"`
 }
 
@@ -190,10 +191,10 @@ type Batching struct {
 // defaults are what holds where the file says nothing.
 func defaults() Config {
 	return Config{
-		Listeners: Listeners{API: API{Address: "127.0.0.1:8080"}, Probes: Probes{Address: "127.0.0.1:8081"}},
+		Listeners: Listeners{API: API{Address: "127.0.0.1:8080", ForwardedBy: "X-Forwarded-For"}, Probes: Probes{Address: "127.0.0.1:8081"}},
 		Limits: Limits{
 			Body: 1 << 20, Batch: 4 << 20, Items: 1000, Properties: 64, InFlight: 256 << 20, PrincipalShare: 0.25,
-			HandlerTime: 10 * time.Second, BodyTime: 30 * time.Second, BodyRate: 16 << 10, Headers: 32 << 10, Quotas: 65536, Refusals: 20,
+			HandlerTime: 10 * time.Second, BodyTime: 30 * time.Second, BodyRate: 16 << 10, Headers: 32 << 10, Quotas: 65536,
 			Idempotency: Idempotency{Entries: 65536, Memory: 32 << 20, Age: 24 * time.Hour},
 		},
 		Drain:    Drain{Wait: 5 * time.Second, Total: 25 * time.Second},

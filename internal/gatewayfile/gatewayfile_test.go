@@ -42,7 +42,7 @@ func TestExample(t *testing.T) {
 	}
 	wantListeners := Listeners{
 		API: API{
-			Address: "0.0.0.0:8080", TLS: &TLS{TerminatedBy: Ingress}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			Address: "0.0.0.0:8080", TLS: &TLS{TerminatedBy: Ingress}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.244.7.0/28")}, ForwardedBy: "X-Forwarded-For",
 		},
 		Probes: Probes{Address: "0.0.0.0:8081"},
 	}

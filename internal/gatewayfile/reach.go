@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/auth/jwt"
 	"github.com/evhub-dev/evhub/internal/setting"
 )
 
@@ -94,8 +94,8 @@ func (d *decoder) checkReferences(c *Config) {
 	}
 	for n := range c.Issuers {
 		if file := c.Issuers[n].KeysFile; file != "" {
-			if _, err := os.Stat(file); err != nil {
-				d.failAt(join(item("issuers", n), "keysFile"), "%.200q: %s", file, setting.WithoutPath(err))
+			if err := jwt.CheckKeysFile(c.Issuers[n].issuers()[0]); err != nil {
+				d.failAt(join(item("issuers", n), "keysFile"), "%.200q: %s", file, strings.TrimPrefix(setting.WithoutPath(err).Error(), file+": "))
 			}
 		}
 	}

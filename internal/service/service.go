@@ -27,7 +27,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/outbound"
 )
 
-// answerTime is for the last answers of a service that ran out of time.
+// answerTime is for the last answers of a service that runs out of time, if that much lies behind drain.wait.
 const answerTime = time.Second
 
 // Options are for Start. Only Config is needed.
@@ -96,7 +96,7 @@ func (s *Service) make(ctx context.Context) error {
 	s.gateway, err = gateway.New(gateway.Options{
 		Routes: routes, Tokens: gateway.JWT(s.tokens), Clock: s.o.Clock, Log: s.log, Audit: s.o.Audit, Metrics: set, Tracer: s.o.Tracer,
 		AccessSample: c.Logging.AccessSample, Limits: limits(c), Ready: s.ready,
-		RefusalsPerSecond: refusals(c), TrustedProxies: c.Listeners.API.TrustedProxies, Origins: c.CORS.Origins,
+		RefusalsPerSecond: refusals(c), TrustedProxies: c.Listeners.API.TrustedProxies, ForwardedBy: c.Listeners.API.ForwardedBy, Origins: c.CORS.Origins,
 	})
 	if err != nil {
 		return err
@@ -201,8 +201,8 @@ func (s *Service) ready(context.Context) error {
 func (s *Service) APIAddress() string    { return s.apiDoor.Addr().String() }
 func (s *Service) ProbesAddress() string { return s.probesDoor.Addr().String() }
 
-// Run serves until ctx is done or a listener falls, then drains for as long as the configuration allows. The error is that of the listener,
-// or says what was lost.
+// Run serves until ctx is done or a listener falls, then drains for as long as the configuration allows, the last answers of a service that
+// runs out of time included. The error is that of the listener, or says what was lost.
 func (s *Service) Run(ctx context.Context) error {
 	var err error
 	select {
@@ -210,13 +210,19 @@ func (s *Service) Run(ctx context.Context) error {
 		s.log.Info("draining", "for", s.o.Config.Drain.Total)
 	case err = <-s.failed:
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Config.Drain.Total)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Config.Drain.Total-s.lastAnswers())
 	defer cancel()
 	return errors.Join(err, s.Shutdown(limited))
 }
 
+// lastAnswers is the part of drain.total that is kept for answerTime.
+func (s *Service) lastAnswers() time.Duration {
+	d := &s.o.Config.Drain
+	return min(answerTime, (d.Total-d.Wait)/2)
+}
+
 // Shutdown ends in order: readiness, requests, what waits to be sent, connections out, listeners, connections of callers. The probes answer
-// until the end. When ctx ends first, callers that still wait are told what became of their messages, for which there is a second more. The
+// until the end. When ctx ends first, callers that still wait are told what became of their messages, for which there is at most a second more. The
 // error says what was not done.
 func (s *Service) Shutdown(ctx context.Context) error {
 	err := s.gateway.Drain(ctx)
@@ -233,7 +239,7 @@ func (s *Service) Shutdown(ctx context.Context) error {
 // endConnections gives callers the time to read their answers, and to hear that they should go elsewhere.
 func (s *Service) endConnections(ctx context.Context) {
 	if s.apiDoor.End(ctx) != nil {
-		answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+		answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lastAnswers())
 		defer cancel()
 		if err := s.apiDoor.End(answers); err != nil {
 			s.log.Warn("callers were cut off, since the time to drain is over", "err", err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/engine"
 	"github.com/evhub-dev/evhub/internal/event"
 	"github.com/evhub-dev/evhub/internal/eventlog"
+	"github.com/evhub-dev/evhub/internal/gateway"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/issuer"
@@ -335,5 +337,28 @@ func TestShutdownAnswersWhatIsComing(t *testing.T) {
 	exchange(rest, 503, true)
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLimitsAddUpAlike wants `config check` and the gateway to be of one mind about what fits into inFlight, to the byte.
+func TestLimitsAddUpAlike(t *testing.T) {
+	t.Parallel()
+	const file = `
+targets: {broker: {broker: {address: "127.0.0.1:5672"}}}
+routes: {orders: {target: broker}}
+issuers: [{url: "https://login.example", audiences: [test]}]
+rules: [{issuer: "https://login.example", kind: app, claim: scope, value: "send:<hub>"}]
+limits: {principalShare: 1, items: %d, inFlight: %d}
+`
+	for _, items := range []int{1, 1000, 10000} {
+		largest := 2*(4<<20) + 512*items + 8<<10
+		for _, spare := range []int{0, -1} {
+			_, err := gatewayfile.Parse("g.yaml", fmt.Appendf(nil, file, items, largest+spare))
+			limits := gateway.Limits{BatchItemsMax: items, InFlightBytesMax: int64(largest + spare), PrincipalShare: 1}
+			_, gatewayErr := gateway.New(gateway.Options{Tokens: gateway.JWT(nil), Limits: limits})
+			if want := spare == 0; (err == nil) != want || (gatewayErr == nil) != want {
+				t.Errorf("%d items, %d bytes over: the file says %v, the gateway %v", items, spare, err, gatewayErr)
+			}
+		}
 	}
 }

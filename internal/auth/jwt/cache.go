@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	cacheTimeMax = 5 * time.Minute
-	shardCount   = 16 // so that cores seldom meet
+	cacheTimeMax  = 5 * time.Minute
+	forgedTime    = time.Minute
+	forgedEntries = 8 << 10 // of some 100 bytes each
+	shardCount    = 16      // so that cores seldom meet
 )
 
 // digest stands for a token's text.
@@ -21,7 +23,7 @@ func digestOf(compact string) digest {
 	return sha256.Sum256(text[:copy(text[:], compact)])
 }
 
-// cache remembers accepted tokens. Each shard has two generations of entries: when the young one is full it becomes the old one, and the old
+// cache remembers accepted tokens, another one refused tokens. Each shard has two generations of entries: when the young one is full it becomes the old one, and the old
 // one is forgotten, but for what was asked for meanwhile. So the cost of forgetting is spread and the size is bounded.
 type cache struct {
 	epoch    atomic.Uint64 // how often it was emptied
@@ -34,11 +36,12 @@ type shard struct {
 	young, old map[digest]entry
 }
 
-// entry is an accepted token. Times are nanoseconds since 1970.
+// entry is a token that was looked at. Times are nanoseconds since 1970.
 type entry struct {
-	principal *Principal
-	from      int64 // it holds from then
-	until     int64 // it holds before then
+	principal *Principal // nil: it was refused
+	refusal   *Error     // nil: it was accepted
+	from      int64      // it holds from then
+	until     int64      // it holds before then
 }
 
 // newCache makes a cache for that many entries, rounded up to 32; for less than one it remembers nothing.
@@ -56,7 +59,10 @@ func newCache(entries int) *cache {
 func (s *shard) clear() { s.young, s.old = make(map[digest]entry), nil }
 
 // get gives the principal of a token that is remembered and in its time.
-func (c *cache) get(d *digest, now time.Time) *Principal {
+func (c *cache) get(d *digest, now time.Time) *Principal { return c.find(d, now).principal }
+
+// find gives what is remembered of a token in its time, else a zero entry.
+func (c *cache) find(d *digest, now time.Time) entry {
 	s := &c.shards[d[0]%shardCount]
 	s.mu.Lock()
 	e, ok := s.young[*d]
@@ -67,9 +73,9 @@ func (c *cache) get(d *digest, now time.Time) *Principal {
 	}
 	s.mu.Unlock()
 	if at := now.UnixNano(); !ok || at < e.from || at >= e.until {
-		return nil
+		return entry{}
 	}
-	return e.principal
+	return e
 }
 
 // put remembers a token that was verified with keys read at the given epoch, and nothing if the keys have changed since.

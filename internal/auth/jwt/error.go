@@ -58,6 +58,9 @@ func (e *Error) Error() string { return e.Text }
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// TookWork tells whether finding it out took a signature's check or a question to the issuer, and the token is at fault.
+func (e *Error) TookWork() bool { return e.Reason == BadSignature || e.Reason == UnknownKey }
+
 // Challenge is the value of WWW-Authenticate for this answer (RFC 6750 section 3), "" for a 503, which is not the token's fault. More
 // parameters may be appended after a comma.
 func (e *Error) Challenge(realm string) string {

@@ -17,6 +17,7 @@ type Verifier struct {
 	issuers map[string]*trusted // by URL
 	order   []*trusted
 	cache   *cache
+	forged  *cache // tokens with a signature that is not their issuer's, apart, so that they cost the good ones no room
 
 	cancel  context.CancelFunc // ends the keyrings
 	running sync.WaitGroup     // their goroutines
@@ -40,10 +41,10 @@ func New(o Options) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{clock: o.Clock, issuers: make(map[string]*trusted), cache: newCache(o.CacheEntries)}
+	v := &Verifier{clock: o.Clock, issuers: make(map[string]*trusted), cache: newCache(o.CacheEntries), forged: newCache(forgedEntries)}
 	for i := range o.Issuers {
 		t := &trusted{Issuer: o.Issuers[i], rules: rulesOf(o.Issuers[i].URL, o.Rules)}
-		t.keys = keyring{issuer: t.URL, clock: o.Clock, log: o.Log, changed: v.cache.empty}
+		t.keys = keyring{issuer: t.URL, clock: o.Clock, log: o.Log, changed: v.forget}
 		if err := t.open(&o); err != nil {
 			return nil, fmt.Errorf("Issuers[%d].%w", i, err)
 		}
@@ -122,20 +123,30 @@ func (v *Verifier) Verify(ctx context.Context, authorization []string) (*Princip
 	return principal, nil
 }
 
-// Remembered gives the principal of the token in a request's Authorization headers if it was verified a short time ago, which costs no more
-// than a hash. Where it gives nil, Verify has to look.
-func (v *Verifier) Remembered(authorization []string) *Principal {
+// Remembered answers as Verify would where that costs no more than a hash: for a token that was verified a short time ago, one whose
+// signature was found forged, and a request without a token. Where it gives neither principal nor error, Verify has to look.
+func (v *Verifier) Remembered(authorization []string) (*Principal, error) {
 	compact, err := bearer(authorization)
-	if err != nil {
-		return nil
+	if err == nil {
+		d, now := digestOf(compact), v.clock.Now()
+		if principal := v.cache.get(&d, now); principal != nil {
+			v.cacheHits.Add(1)
+			v.verified.Add(1)
+			return principal, nil
+		}
+		err = v.forged.find(&d, now).refusal
 	}
-	d := digestOf(compact)
-	principal := v.cache.get(&d, v.clock.Now())
-	if principal != nil {
-		v.cacheHits.Add(1)
-		v.verified.Add(1)
+	if err == nil {
+		return nil, nil
 	}
-	return principal
+	v.refused[err.Reason].Add(1)
+	return nil, err
+}
+
+// forget is called when an issuer has other keys.
+func (v *Verifier) forget() {
+	v.cache.empty()
+	v.forged.empty()
 }
 
 func (v *Verifier) verify(ctx context.Context, authorization []string) (*Principal, *Error) {
@@ -148,6 +159,9 @@ func (v *Verifier) verify(ctx context.Context, authorization []string) (*Princip
 		v.cacheHits.Add(1)
 		return principal, nil
 	}
+	if err := v.forged.find(&d, v.clock.Now()).refusal; err != nil {
+		return nil, err
+	}
 	t, err := parseToken(compact)
 	if err != nil {
 		return nil, err
@@ -159,12 +173,15 @@ func (v *Verifier) verify(ctx context.Context, authorization []string) (*Princip
 	if err := t.checkHeader(&issuer.Issuer); err != nil {
 		return nil, err
 	}
-	epoch := v.cache.epoch.Load()
+	epoch, forgedEpoch := v.cache.epoch.Load(), v.forged.epoch.Load()
 	set, err := issuer.keys.find(ctx, t.kid)
 	if err != nil {
 		return nil, err
 	}
 	if err := t.verify(set.keys(t.kid)); err != nil {
+		if err.Reason == BadSignature {
+			v.forged.put(&d, forgedEpoch, entry{refusal: err, until: v.clock.Now().Add(forgedTime).UnixNano()})
+		}
 		return nil, err
 	}
 	c, err := readClaims(t.payload)
@@ -175,7 +192,7 @@ func (v *Verifier) verify(ctx context.Context, authorization []string) (*Princip
 	if err := issuer.check(c, now); err != nil {
 		return nil, err
 	}
-	if err := t.checkAccess(&issuer.Issuer, c); err != nil {
+	if err := t.checkAccess(c); err != nil {
 		return nil, err
 	}
 	principal := issuer.principal(c)

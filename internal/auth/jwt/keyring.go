@@ -144,8 +144,10 @@ func (r *keyring) settle(fresh time.Duration, err error) (next time.Time, wasFai
 // adopt puts a set into use. A later set without usable keys is taken as the issuer's word that none is good any more.
 func (r *keyring) adopt(set *keySet, now time.Time) error {
 	before := r.set.Load()
-	if before == nil && set.size() == 0 {
-		return fmt.Errorf("the key set has no key that can be used: %q", set.ignored)
+	if before == nil {
+		if err := set.checkUsable(); err != nil {
+			return err
+		}
 	}
 	if r.source != nil {
 		set.until = now.Add(setAgeMax)

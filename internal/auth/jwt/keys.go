@@ -57,6 +57,13 @@ func (s *keySet) keys(kid string) []key {
 
 func (s *keySet) size() int { return len(s.named) + len(s.unnamed) }
 
+func (s *keySet) checkUsable() error {
+	if s.size() == 0 {
+		return fmt.Errorf("the key set has no key that can be used: %q", s.ignored)
+	}
+	return nil
+}
+
 // parseJWKS reads a JWK set (RFC 7517 section 5). Keys that cannot be used are passed over; a document that is no set is an error.
 func parseJWKS(data []byte, allowed []string) (*keySet, error) {
 	document, err := parseObject(data)

@@ -49,8 +49,8 @@ type Issuer struct {
 	// Algorithms that signatures may have. nil: RS256, PS256, ES256, EdDSA. The 384 and 512 bit forms may be named; HS256 and none may not.
 	Algorithms []string
 
-	// Type is what typ must be: "at+jwt" for issuers that follow RFC 9068. "": at+jwt, JWT or no typ, and unless it is at+jwt the claims
-	// must show an access token (scope, scp, or roles or permissions of a named client), so that an ID token does not pass for one.
+	// Type is what typ must be: "at+jwt" for issuers that follow RFC 9068. "": at+jwt, JWT or no typ. Unless the token's is at+jwt, its
+	// claims must show an access token (scope, scp, or roles or permissions of a named client), so that an ID token does not pass for one.
 	Type string
 
 	Tenant   string // what tid must be, to the letter; "": not looked at
@@ -173,6 +173,8 @@ func (o Options) checked() (Options, error) {
 	return o, nil
 }
 
+func algorithmsDefault() []string { return []string{"RS256", "PS256", "ES256", "EdDSA"} }
+
 // complete checks an issuer and fills in its defaults.
 func (i *Issuer) complete() error {
 	if err := i.checkKeysFrom(); err != nil {
@@ -182,7 +184,7 @@ func (i *Issuer) complete() error {
 		return errors.New("Audiences: name the audience that tokens for this service have, such as api://events")
 	}
 	if i.Algorithms == nil {
-		i.Algorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+		i.Algorithms = algorithmsDefault()
 	}
 	for n, name := range i.Algorithms {
 		if _, known := algorithms[name]; !known {

@@ -57,6 +57,18 @@ func (f *file) load(context.Context) (*keySet, time.Duration, error) {
 	return set, freshFile, nil
 }
 
+// CheckKeysFile says why New would not take the issuer's KeysFile.
+func CheckKeysFile(i Issuer) error {
+	if i.Algorithms == nil {
+		i.Algorithms = algorithmsDefault()
+	}
+	set, _, err := (&file{path: i.KeysFile, allowed: i.Algorithms}).load(context.Background())
+	if err != nil {
+		return err
+	}
+	return set.checkUsable()
+}
+
 func readAll(in io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(in, setBytesMax+1))
 	if err == nil && len(data) > setBytesMax {

@@ -114,8 +114,9 @@ func (t *token) checkHeader(i *Issuer) *Error {
 	return nil
 }
 
-func (t *token) checkAccess(i *Issuer, c *claims) *Error {
-	if i.Type == "" && mediaType(t.typ) != "at+jwt" && !c.isAccess() {
+// checkAccess is for every token that is not an access token by its own word: what an issuer writes JWT on may be an ID token.
+func (t *token) checkAccess(c *claims) *Error {
+	if mediaType(t.typ) != "at+jwt" && !c.isAccess() {
 		return refuse(WrongType, "this does not look like an access token: it has no scope, scp, roles or permissions, or has what ID tokens have")
 	}
 	return nil
