@@ -124,6 +124,25 @@ func TestGateway(t *testing.T) {
 	}
 }
 
+// TestServeRoutesToHubsThatCameLater: what evhub hubs creates is there over HTTP, and gone when it is deleted.
+func TestServeRoutesToHubsThatCameLater(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	api := &runningGateway{API: strings.TrimPrefix(s.API, "http://")}
+	e := env{"EVENTHUB_CONNECTION_STRING": s.ConnectionString, "EVHUBTEST_URL": s.Admin}
+	token := strings.TrimSpace(evhub(t, nil, "", "token", "jwt", "--issuer", s.Issuer, "--send", "late").ok(t))
+	for range 2 {
+		if status, answer := api.post(t, "late", token, `{}`); status != 404 || !strings.Contains(answer, "unknown-hub") {
+			t.Errorf("a hub that is not there: %d %s", status, answer)
+		}
+		evhub(t, e, "", "hubs", "create", "late:1").ok(t)
+		if status, answer := api.post(t, "late", token, `{}`); status != 201 || !strings.Contains(answer, `"sequence":0`) {
+			t.Errorf("a hub that was created: %d %s", status, answer)
+		}
+		evhub(t, e, "", "hubs", "delete", "late").ok(t)
+	}
+}
+
 func TestGatewayConfigurations(t *testing.T) {
 	t.Parallel()
 	evhub(t, nil, "", "gateway").fails(t, exitUsage, "--config gateway.yaml", "evhub gateway example")

@@ -59,6 +59,10 @@ func (b *Broker) startNotifications() error {
 	}
 	n.gateway, err = gateway.New(gateway.Options{
 		Routes: routes, Tokens: gateway.JWT(n.tokens), Clock: b.o.Clock, Log: b.log, Metrics: b.metrics, Ready: b.health,
+		Route: func(name string) (gateway.Route, bool) { // hubs that were created since
+			h, err := namespace.Hub(name)
+			return gateway.Route{Notifier: n.notifier}, err == nil && h.Name() == name && jwt.IsHubName(name)
+		},
 	})
 	if err != nil {
 		n.tokens.Close()

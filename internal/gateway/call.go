@@ -181,7 +181,7 @@ func (c *call) authorize() *problem {
 		return c.refuseCredential(err)
 	}
 	c.quota = quota
-	d := c.g.doors[c.hub]
+	d := c.g.door(c.hub)
 	if d == nil {
 		return problemOf(unknownHub, "you may publish to a hub of this name, but there is none: check its name, with upper and lower case")
 	}

@@ -23,12 +23,16 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -42,6 +46,9 @@ import (
 // Options are for New. Routes and Tokens are required.
 type Options struct {
 	Routes map[string]Route // by the hub's public name, which is compared exactly: 1 to 256 of A-Z a-z 0-9 . _ -
+	// Route finds hubs that came after New, and says whether there is one of exactly that name. It is asked for each request to a hub that is
+	// not in Routes, and what it found keeps its counters. nil: Routes are all.
+	Route  func(name string) (Route, bool)
 	Tokens TokenVerifier
 	Realm  string // of challenges; "evhub"
 
@@ -86,7 +93,8 @@ type Route struct {
 type Gateway struct {
 	o       Options
 	doors   map[string]*door // by public name; immutable
-	nowhere *door            // counts requests that reached no hub
+	late    lateDoors
+	nowhere *door // counts requests that reached no hub
 	origins map[string]bool
 	tracer  trace.Tracer // nil: none
 	gate    gate
@@ -127,9 +135,7 @@ func New(o Options) (*Gateway, error) {
 		if route.Notifier == nil {
 			return nil, fmt.Errorf("gateway: route %q has no Notifier", name)
 		}
-		d := &door{name: name, target: route.Hub, system: route.System, notifier: route.Notifier}
-		d.setDefaults()
-		g.doors[name] = d
+		g.doors[name] = newDoor(name, route)
 	}
 	for _, origin := range o.Origins {
 		g.origins[origin] = true
@@ -170,13 +176,45 @@ func (o *Options) setDefaults() {
 	}
 }
 
-func (d *door) setDefaults() {
-	if d.target == "" {
-		d.target = d.name
+func newDoor(name string, r Route) *door {
+	return &door{name: name, target: cmp.Or(r.Hub, name), system: cmp.Or(r.System, "eventhubs"), notifier: r.Notifier}
+}
+
+// lateDoors are those that Options.Route found.
+type lateDoors struct {
+	mu     sync.Mutex
+	byName map[string]*door // guarded by mu
+}
+
+// door gives the hub of that name, or nil.
+func (g *Gateway) door(name string) *door {
+	if d := g.doors[name]; d != nil || g.o.Route == nil {
+		return d
 	}
-	if d.system == "" {
-		d.system = "eventhubs"
+	route, there := g.o.Route(name)
+	if !there {
+		return nil
 	}
+	g.late.mu.Lock()
+	defer g.late.mu.Unlock()
+	d := g.late.byName[name]
+	if d == nil {
+		if g.late.byName == nil {
+			g.late.byName = make(map[string]*door)
+		}
+		d = newDoor(name, route)
+		g.late.byName[name] = d
+	}
+	return d
+}
+
+// allDoors are those that have counters, by name.
+func (g *Gateway) allDoors() []*door {
+	g.late.mu.Lock()
+	defer g.late.mu.Unlock()
+	list := slices.AppendSeq(slices.Collect(maps.Values(g.doors)), maps.Values(g.late.byName))
+	slices.SortFunc(list, func(a, b *door) int { return cmp.Compare(a.name, b.name) })
+	return list
 }
 
 // Server has limits that keep a slow, silent or greedy client from holding more than a connection. Its listeners and TLS are the caller's;

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -122,10 +121,7 @@ func (g *Gateway) writeMetrics(w io.Writer) {
 	for i, k := range kinds {
 		fmt.Fprintf(w, "evhub_gateway_refused_total{reason=%q} %d\n", k.slug, g.counts.refused[i].Load())
 	}
-	doors := []*door{g.nowhere}
-	for _, name := range slices.Sorted(maps.Keys(g.doors)) {
-		doors = append(doors, g.doors[name])
-	}
+	doors := append([]*door{g.nowhere}, g.allDoors()...)
 	writeMessages(w, doors)
 	writeRequests(w, doors)
 }
