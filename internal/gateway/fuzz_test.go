@@ -16,7 +16,7 @@ func checkMessage(t *testing.T, m *notify.Message) {
 	if m.ID == "" || len(m.ID) > 128 || len(m.Key) > 128 || m.Key != "" && m.Partition != "" || len(m.Properties) > 64+3 {
 		t.Errorf("%+v", m)
 	}
-	if strings.HasSuffix(m.ContentType, "json") && !json.Valid(m.Body) {
+	if isJSON := m.ContentType == "application/json" || strings.HasSuffix(m.ContentType, "+json"); isJSON && !json.Valid(m.Body) {
 		t.Errorf("%s is not %s", m.Body, m.ContentType)
 	}
 	for name, value := range m.Properties {
