@@ -115,7 +115,7 @@ func (s *safeBuffer) Write(p []byte) (int, error) {
 // waitFor returns once text was written.
 func (s *safeBuffer) waitFor(t *testing.T, text string) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(10 * time.Second)
 	for {
 		s.mu.Lock()
 		said := s.b.String()

@@ -207,12 +207,7 @@ func TestSecondSignalCuts(t *testing.T) {
 		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		for !strings.Contains(p.errw.String(), "draining") {
-			if time.Since(begun) > 10*time.Second {
-				t.Fatalf("log: %s", p.errw.String())
-			}
-			time.Sleep(time.Millisecond)
-		}
+		p.errw.waitFor(t, "draining")
 	}
 	p.Wait()
 	status, ok := p.ProcessState.Sys().(syscall.WaitStatus)
