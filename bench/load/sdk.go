@@ -156,7 +156,11 @@ func (r *Run) sendPaced(send func(*sdk.Message) error) error {
 	body := bytes.Repeat([]byte("x"), r.o.Bytes)
 	m := sdk.NewMessage(body)
 	every := time.Second / time.Duration(r.o.PerSec)
-	sleep := Precise()
+	sleep, stop, err := Precise()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for due := time.Duration(r.now()); !r.stopping.Load(); due += every {
 		sleep(due - time.Duration(r.now()))
 		binary.BigEndian.PutUint64(body[len(body)-stampBytes:], uint64(due))

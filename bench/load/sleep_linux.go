@@ -1,22 +1,32 @@
 package load
 
 import (
-	"runtime"
-	"syscall"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// Precise gives a sleep for the calling goroutine that is late by microseconds. time.Sleep may be late by a millisecond in a process
-// that is idle otherwise, since the runtime then waits in epoll, which counts milliseconds.
-func Precise() func(time.Duration) {
-	const setTimerSlack = 29 // PR_SET_TIMERSLACK
-	runtime.LockOSThread()   // never unlocked: the slack goes with the thread, which ends with the goroutine
-	syscall.RawSyscall(syscall.SYS_PRCTL, setTimerSlack, 1, 0)
-	return func(d time.Duration) {
+// Precise gives a sleep for one goroutine that is late by microseconds, and what ends its use. time.Sleep may be late by a millisecond in
+// a process that is idle otherwise, since the runtime then waits in epoll, which counts milliseconds. A nanosleep would keep one of the
+// scheduler's processors for as long as it lasts: with as many sleepers as processors the answers that come meanwhile wait to be seen for
+// up to 10 ms. A timer to read from does neither.
+func Precise() (sleep func(time.Duration), stop func() error, err error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("timerfd_create", err)
+	}
+	timer := os.NewFile(uintptr(fd), "timer")
+	sleep = func(d time.Duration) {
 		if d <= 0 {
 			return
 		}
-		t := syscall.NsecToTimespec(int64(d))
-		syscall.Nanosleep(&t, nil)
+		due := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
+		if err := unix.TimerfdSettime(fd, 0, &due, nil); err != nil {
+			panic("BUG: timerfd_settime: " + err.Error())
+		}
+		var expired [8]byte
+		timer.Read(expired[:])
 	}
+	return sleep, timer.Close, nil
 }

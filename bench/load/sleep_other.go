@@ -4,4 +4,7 @@ package load
 
 import "time"
 
-func Precise() func(time.Duration) { return time.Sleep }
+// Precise gives a sleep, and what ends its use.
+func Precise() (sleep func(time.Duration), stop func() error, err error) {
+	return time.Sleep, func() error { return nil }, nil
+}

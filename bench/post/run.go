@@ -162,7 +162,11 @@ func (r *Run) pace() {
 }
 
 func (r *Run) send(free <-chan *worker) error {
-	sleep := load.Precise()
+	sleep, stop, err := load.Precise()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	begin := time.Now()
 	for n := 0; ; n++ {
 		at := begin.Add(time.Duration(float64(n) / r.o.PerSec * float64(time.Second)))
