@@ -35,6 +35,7 @@ type Run struct {
 	stopping atomic.Bool
 	stopped  chan struct{}
 	hangUp   []func() // makes goroutines that wait for the peer return
+	close    []func() // what can go only when they have returned
 	running  sync.WaitGroup
 
 	mu  sync.Mutex
@@ -149,10 +150,24 @@ func (r *Run) Wait() error {
 	return err
 }
 
+const stopTime = 10 * time.Second
+
 // Stop ends the run and gives the latencies that were recorded, of all readers together. The error is what ended it before.
 func (r *Run) Stop() (*Histogram, error) {
 	r.end(nil)
-	r.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(stopTime):
+		return nil, fmt.Errorf("load: a call to the client has not returned %s after it was told to", stopTime)
+	}
+	for _, f := range r.close {
+		f()
+	}
 	all := &Histogram{}
 	for _, l := range r.reads {
 		all.Merge(&l.latency)

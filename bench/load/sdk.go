@@ -46,7 +46,8 @@ func (r *Run) sdkSession(ctx context.Context) (*sdk.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.hangUp = append(r.hangUp, func() { go c.Close() }) // it waits for its goroutines, which may wait for ours
+	// A send may never return when its connection is closed under it, and Close waits for go-amqp's goroutines, which may wait for ours.
+	r.close = append(r.close, func() { go c.Close() })
 	return c.NewSession(dialing, nil)
 }
 
