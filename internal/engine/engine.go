@@ -58,7 +58,10 @@ func New(o Options) (*Engine, error) {
 		store = memlog.New(memlog.Options{BytesMax: o.MemoryBytes, Clock: o.Clock, OnEvict: e.evicted})
 		e.store = store
 	}
-	e.Hall, err = hub.New(hub.Options{Store: store, Clock: o.Clock, Log: o.Log, Retention: o.Retention, ReadersMax: o.ReadersMax, StealDelay: o.StealDelay})
+	e.Hall, err = hub.New(hub.Options{
+		Store: store, Ephemeral: o.Store == nil, Clock: o.Clock, Log: o.Log,
+		Retention: o.Retention, ReadersMax: o.ReadersMax, StealDelay: o.StealDelay,
+	})
 	if err != nil {
 		return nil, err
 	}

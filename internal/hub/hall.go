@@ -44,11 +44,15 @@ type Options struct {
 	ReadersMax    int            // readers without epoch per group and partition; 0: 5
 	PartitionsMax int            // per hub; 0: 2000; at most 32767
 	StealDelay    time.Duration  // how long an evicted reader keeps its link; the service was recorded to take 4.9 s
+
+	// Ephemeral says that Store is new and ends with the Hall: its Meta is left alone, since no later hall will ask what there was.
+	Ephemeral bool
 }
 
 // Hall holds all namespaces of one broker. It is safe for concurrent use.
 type Hall struct {
 	store         eventlog.Store
+	meta          eventlog.KV // nil: ephemeral, no record is kept or looked for
 	clock         clock.Clock
 	log           *slog.Logger
 	retention     time.Duration
@@ -95,6 +99,10 @@ func New(o Options) (*Hall, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	if o.Ephemeral {
+		return h, nil
+	}
+	h.meta = h.store.Meta()
 	if err := h.restore(); err != nil {
 		return nil, fmt.Errorf("hub: taking up what the store keeps: %w", err)
 	}
@@ -182,7 +190,7 @@ func (h *Hall) CreateNamespace(name string) (*Namespace, error) {
 	if taken {
 		return nil, errorf(Exists, "The namespace '%s' already exists.", n.name)
 	}
-	if err := h.keepNew(n.key(), emptyRecord{}, n.name); err != nil {
+	if err := n.keep(); err != nil {
 		return nil, err
 	}
 	h.mu.Lock()

@@ -63,7 +63,7 @@ func unescapeKey(key string) ([]string, error) {
 
 // restore takes up what an earlier hall kept.
 func (h *Hall) restore() error {
-	keys, err := h.store.Meta().Keys(keyPrefix)
+	keys, err := h.meta.Keys(keyPrefix)
 	if err != nil {
 		return fmt.Errorf("listing records: %w", err)
 	}
@@ -93,7 +93,7 @@ func (h *Hall) restoreKey(key string) error {
 		return nil
 	}
 	hubName := names[2]
-	value, _, err := h.store.Meta().Get(key)
+	value, _, err := h.meta.Get(key)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (h *Hall) restoreKey(key string) error {
 
 // finishDeletes deletes the logs of hubs whose deletion was cut short. A hub that still has its record was not deleted.
 func (h *Hall) finishDeletes() error {
-	keys, err := h.store.Meta().Keys(keyGone)
+	keys, err := h.meta.Keys(keyGone)
 	if err != nil {
 		return fmt.Errorf("listing records: %w", err)
 	}
@@ -151,9 +151,25 @@ func (h *Hall) reportUnknown() error {
 	return nil
 }
 
+// keep stores the record of a new namespace.
+func (n *Namespace) keep() error {
+	if n.hall.meta == nil {
+		return nil
+	}
+	return n.hall.keepNew(n.key(), emptyRecord{}, n.name)
+}
+
+// keepHub stores the record of a new hub.
+func (n *Namespace) keepHub(rec hubRecord) error {
+	if n.hall.meta == nil {
+		return nil
+	}
+	return n.hall.keepNew(hubKey(n.hubID(rec)), rec, rec.Name)
+}
+
 // keepNew stores a record that must not exist yet.
 func (h *Hall) keepNew(key string, rec any, name string) error {
-	_, err := h.store.Meta().Put(key, encode(rec), 0)
+	_, err := h.meta.Put(key, encode(rec), 0)
 	if errors.Is(err, eventlog.ErrConflict) {
 		return &Error{Kind: Exists, Text: fmt.Sprintf("The name '%s' is taken already.", name), Err: err}
 	}
@@ -165,9 +181,12 @@ func (h *Hall) keepNew(key string, rec any, name string) error {
 
 // unkeep removes a record. One that is not there is removed.
 func (h *Hall) unkeep(key, name string) error {
-	_, version, err := h.store.Meta().Get(key)
+	if h.meta == nil {
+		return nil
+	}
+	_, version, err := h.meta.Get(key)
 	if err == nil && version != 0 {
-		err = h.store.Meta().Delete(key, version)
+		err = h.meta.Delete(key, version)
 	}
 	if err != nil {
 		return storeError(err, "'%s' could not be deleted", name)
@@ -178,7 +197,10 @@ func (h *Hall) unkeep(key, name string) error {
 // unkeepHub removes a hub's record; from then on the hub does not exist. Its logs are marked first, so that whatever happens they are
 // deleted with it. The caller holds manage, and calls forget without it.
 func (h *Hall) unkeepHub(id eventlog.HubID) error {
-	_, err := h.store.Meta().Put(goneKey(id), encode(emptyRecord{}), 0)
+	if h.meta == nil {
+		return nil
+	}
+	_, err := h.meta.Put(goneKey(id), encode(emptyRecord{}), 0)
 	if err != nil && !errors.Is(err, eventlog.ErrConflict) { // marked by an earlier attempt
 		return storeError(err, "'%s' could not be deleted", id.Name)
 	}
@@ -195,7 +217,10 @@ func (h *Hall) forget(id eventlog.HubID) error {
 
 // keepGroups rewrites the hub's record with these groups, $default first. The caller holds manage.
 func (b *Hub) keepGroups(groups []string) error {
-	meta := b.namespace.hall.store.Meta()
+	meta := b.namespace.hall.meta
+	if meta == nil {
+		return nil
+	}
 	value, version, err := meta.Get(hubKey(b.id))
 	if err == nil && version == 0 {
 		return b.namespace.errNotFound(b.name) // another process on the same store deleted it

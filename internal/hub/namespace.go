@@ -105,7 +105,7 @@ func (n *Namespace) CreateHub(s Spec) (*Hub, error) {
 		FirstOffset:    s.First.Offset,
 		FirstPartition: s.FirstPartition,
 	}
-	if err := n.hall.keepNew(hubKey(n.hubID(rec)), rec, s.Name); err != nil {
+	if err := n.keepHub(rec); err != nil {
 		return nil, err
 	}
 	b, err := n.newHub(rec)

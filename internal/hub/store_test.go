@@ -227,16 +227,16 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// TestFailEveryStep breaks the store at its first call, then at its second, and so on, while a hall creates and deletes. Whatever
-// happened, the next hall finds all that was acknowledged, nothing that was not even tried, and no log without a hub.
-func TestFailEveryStep(t *testing.T) {
-	t.Parallel()
-	type step struct {
-		name  string
-		do    func(h *Hall) error
-		after string // what is there once it is acknowledged
-	}
-	steps := []step{
+// step is something that a hall is told to do.
+type step struct {
+	name  string
+	do    func(h *Hall) error
+	after string // what describe gives once it is acknowledged
+}
+
+// steps create and delete all there is to create and delete.
+func steps() []step {
+	return []step{
 		{"namespace", func(h *Hall) error { _, err := h.CreateNamespace("ns"); return err }, "ns:"},
 		{"hub a", func(h *Hall) error { return createHub(h, "a") }, "ns: a[$default]"},
 		{"hub b", func(h *Hall) error { return createHub(h, "b") }, "ns: a[$default] b[$default]"},
@@ -248,6 +248,46 @@ func TestFailEveryStep(t *testing.T) {
 		{"hub a again", func(h *Hall) error { return createHub(h, "a") }, "ns: a[$default] b[$default]"},
 		{"no namespace", func(h *Hall) error { return h.DeleteNamespace("ns") }, ""},
 	}
+}
+
+// describe shows what a hall has, as "namespace: hub[groups] hub[groups]".
+func describe(h *Hall) string {
+	var words []string
+	for _, n := range h.Namespaces() {
+		words = append(words, n.Name()+":")
+		for _, b := range n.Hubs() {
+			words = append(words, b.Name()+fmt.Sprint(b.Groups()))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// TestEphemeral: a hall that ends with its store does what any other does, and keeps no record of it.
+func TestEphemeral(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	h := newHall(t, Options{Store: store, Ephemeral: true})
+	for _, s := range steps() {
+		if err := s.do(h); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if got := describe(h); got != s.after {
+			t.Errorf("%s: %q, want %q", s.name, got, s.after)
+		}
+		if keys, err := store.Meta().Keys(""); err != nil || len(keys) > 0 {
+			t.Errorf("%s: records %v, %v, want none", s.name, keys, err)
+		}
+	}
+	if ids, err := store.List(); err != nil || len(ids) > 0 {
+		t.Errorf("logs of %v, %v are left over", ids, err)
+	}
+}
+
+// TestFailEveryStep breaks the store at its first call, then at its second, and so on, while a hall creates and deletes. Whatever
+// happened, the next hall finds all that was acknowledged, nothing that was not even tried, and no log without a hub.
+func TestFailEveryStep(t *testing.T) {
+	t.Parallel()
+	steps := steps()
 	run := func(h *Hall) (acked int, err error) {
 		for i, s := range steps {
 			if err := s.do(h); err != nil {
@@ -309,12 +349,9 @@ func checkRestored(t *testing.T, what string, store eventlog.Store, allowed []st
 		t.Fatalf("%s: %v", what, err)
 	}
 	defer h.Close()
-	var words []string
 	var want []eventlog.HubID
 	for _, n := range h.Namespaces() {
-		words = append(words, n.Name()+":")
 		for _, b := range n.Hubs() {
-			words = append(words, b.Name()+fmt.Sprint(b.Groups()))
 			want = append(want, b.ID())
 			for i := range b.PartitionCount() {
 				if err := appendN(b.PartitionAt(i), 1); err != nil {
@@ -323,7 +360,7 @@ func checkRestored(t *testing.T, what string, store eventlog.Store, allowed []st
 			}
 		}
 	}
-	if got := strings.Join(words, " "); !slices.Contains(allowed, got) {
+	if got := describe(h); !slices.Contains(allowed, got) {
 		t.Errorf("%s: found %q, want one of %q", what, got, allowed)
 	}
 	if got, err := store.List(); err != nil || len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
