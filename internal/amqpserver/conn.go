@@ -29,6 +29,9 @@ type Conn struct {
 	peer     amqp.Open           // reader; read by others only after opened
 
 	box         Outbox       // writer
+	try         tryWriter    // immutable; nil: nothing can be written without waiting
+	writing     sync.Mutex   // held by who writes: the writer, which may wait for the peer meanwhile, or the reader, which only tries
+	untaken     []byte       // guarded by writing: what the socket did not take from the reader; goes before all else
 	lastSession *session     // reader: of the last transfer; saves looking it up
 	lastChannel uint16       // reader: its channel, the peer's
 	burstBytes  int64        // reader: of deliveries at hand, not yet in inflight
@@ -39,6 +42,8 @@ type Conn struct {
 	lastWrite   atomic.Int64
 	born        time.Time
 	wake        chan struct{} // capacity 1: the writer has something to do
+	due         atomic.Bool   // there was a signal since the reader looked
+	minded      atomic.Bool   // the reader will look at due before long, so that the writer may sleep on
 	beatDue     atomic.Bool   // the peer waits for a sign of life
 	roomFor     *sync.Cond    // on mu: the reader waits here while too much is pending, or its open is held
 
@@ -82,6 +87,7 @@ func newConn(srv *Server, nc net.Conn) *Conn {
 	}
 	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead}
 	c.roomFor = sync.NewCond(&c.mu)
+	c.try = tryWriterOf(nc)
 	return c
 }
 
@@ -150,8 +156,16 @@ func (c *Conn) appendLocked(channel uint16, p performative) {
 	c.out = amqp.EndFrame(p.Append(b), mark)
 }
 
-// signal tells the writer to look. It never blocks.
+// signal has someone look for what is to be written: the reader if it is handing on a burst, else the writer. It never blocks.
 func (c *Conn) signal() {
+	c.due.Store(true) // before minded is looked at, which the reader takes back before it looks at due: one of the two sees the other
+	if !c.minded.Load() {
+		c.rouse()
+	}
+}
+
+// rouse tells the writer to look.
+func (c *Conn) rouse() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -371,6 +385,8 @@ type linkQueue struct {
 	list []*Link
 	head int
 }
+
+func (q *linkQueue) empty() bool { return q.head == len(q.list) }
 
 func (q *linkQueue) push(l *Link) { q.list = append(q.list, l) }
 

@@ -171,11 +171,12 @@ func (l *Link) breach(cond amqp.Symbol, text string) {
 	l.Detach(&amqp.Error{Condition: cond, Description: text})
 }
 
-// flushDirty lets the sinks hand on what they got. Reader only.
+// flushDirty lets the sinks hand on what they got, and answers what can be answered by then. Reader only.
 func (c *Conn) flushDirty() {
 	c.publish()
 	c.inflight.Add(c.burstBytes)
 	c.burstBytes = 0
+	c.minded.Store(true)
 	for i, l := range c.dirty {
 		c.dirty[i] = nil
 		l.dirty = false
@@ -183,16 +184,20 @@ func (c *Conn) flushDirty() {
 		l.topUp()
 	}
 	c.dirty = c.dirty[:0]
+	c.minded.Store(false)
+	if c.due.Swap(false) {
+		c.answer()
+	}
 }
 
-// oweFlow has the writer send a flow for the link, or for the session if l is nil. What it shows is counted up to this frame: a peer that
-// was shown less would stop before it is due the next one. Reader only.
+// oweFlow has a flow sent at the end of the burst, for the link, or for the session if l is nil. What it shows is counted up to this frame:
+// a peer that was shown less would stop before it is due the next one. Reader only.
 func (c *Conn) oweFlow(s *session, l *Link) {
 	s.publish()
 	c.mu.Lock()
 	c.oweFlowLocked(s, l)
 	c.mu.Unlock()
-	c.signal()
+	c.due.Store(true)
 }
 
 func (c *Conn) oweFlowLocked(s *session, l *Link) {

@@ -26,7 +26,8 @@ func (pipeAddr) String() string  { return "pipe" }
 func (e *pipeEnd) LocalAddr() net.Addr                { return pipeAddr{} }
 func (e *pipeEnd) RemoteAddr() net.Addr               { return pipeAddr{} }
 func (e *pipeEnd) Read(b []byte) (int, error)         { return e.in.read(b) }
-func (e *pipeEnd) Write(b []byte) (int, error)        { return e.out.write(b) }
+func (e *pipeEnd) Write(b []byte) (int, error)        { return e.out.write(b, true) }
+func (e *pipeEnd) TryWrite(b []byte) (int, error)     { return e.out.write(b, false) }
 func (e *pipeEnd) SetReadDeadline(t time.Time) error  { e.in.readBy.set(e.in, t); return nil }
 func (e *pipeEnd) SetWriteDeadline(t time.Time) error { e.out.writeBy.set(e.out, t); return nil }
 func (e *pipeEnd) CloseWrite() error                  { e.out.end(); return nil }
@@ -125,7 +126,7 @@ func (s *stream) read(b []byte) (int, error) {
 	}
 }
 
-func (s *stream) write(b []byte) (n int, err error) {
+func (s *stream) write(b []byte, wait bool) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -144,6 +145,9 @@ func (s *stream) write(b []byte) (n int, err error) {
 		}
 		room := min(s.bytesMax-(len(s.buf)-s.off), len(b)-n)
 		if room <= 0 {
+			if !wait {
+				return n, nil
+			}
 			s.changed.Wait()
 			continue
 		}

@@ -12,20 +12,26 @@ const outKeepMax = 4 << 10 // an idle connection keeps no larger answer buffer
 // writeLoop is the writer. It ends when the connection is closing and everything queued before was written, or when the socket fails.
 func (c *Conn) writeLoop() {
 	for range c.wake {
-		b := c.srv.buffers.takeWrite()
-		again, over := true, false
-		for again && !over {
-			*b, again, over = c.round((*b)[:0])
-		}
-		c.srv.buffers.giveWrite(b)
-		if over {
+		if c.writeAll() {
 			return
 		}
 	}
 }
 
+func (c *Conn) writeAll() (over bool) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	b := c.srv.buffers.takeWrite()
+	defer c.srv.buffers.giveWrite(b)
+	for again := true; again && !over; {
+		*b, again, over = c.round((*b)[:0])
+	}
+	return over
+}
+
 // round collects what is to go out and writes it in one go.
 func (c *Conn) round(b []byte) (buf []byte, again, over bool) {
+	b, c.untaken = append(b, c.untaken...), nil
 	b, closing, cut := c.collect(b)
 	if cut {
 		return b, false, true
@@ -61,6 +67,10 @@ func (c *Conn) hangUp() {
 func (c *Conn) collect(b []byte) (buf []byte, closing, cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.collectLocked(b), c.closing, c.cut
+}
+
+func (c *Conn) collectLocked(b []byte) []byte {
 	if !c.closing {
 		c.settleAllLocked()
 		for i, f := range c.flowing {
@@ -69,7 +79,7 @@ func (c *Conn) collect(b []byte) (buf []byte, closing, cut bool) {
 		}
 		c.flowing = c.flowing[:0]
 	}
-	return c.takeAnswersLocked(b), c.closing, c.cut
+	return c.takeAnswersLocked(b)
 }
 
 // takeAnswersLocked moves the encoded answers into b, and lets the reader go on if it waited for that.

@@ -94,11 +94,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *stream) Write(p []byte) (int, error) {
+// Write waits for room, unless it only tries: then it takes what there is room for.
+func (s *stream) Write(p []byte, try bool) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for done := 0; ; {
-		for len(s.buf) >= streamBytesMax && !s.closed && !s.write.passed() {
+		for !try && len(s.buf) >= streamBytesMax && !s.closed && !s.write.passed() {
 			s.changed.Wait()
 		}
 		switch {
@@ -111,7 +112,7 @@ func (s *stream) Write(p []byte) (int, error) {
 		s.buf = append(s.buf, p[done:done+n]...)
 		s.put += int64(n)
 		s.changed.Broadcast()
-		if done += n; done == len(p) {
+		if done += n; done == len(p) || try {
 			return done, nil
 		}
 	}
@@ -121,7 +122,10 @@ func (s *stream) Write(p []byte) (int, error) {
 type PipeEnd struct{ in, out *stream }
 
 func (e *PipeEnd) Read(p []byte) (int, error)  { return e.in.Read(p) }
-func (e *PipeEnd) Write(p []byte) (int, error) { return e.out.Write(p) }
+func (e *PipeEnd) Write(p []byte) (int, error) { return e.out.Write(p, false) }
+
+// TryWrite takes as much of p as there is room for, without waiting.
+func (e *PipeEnd) TryWrite(p []byte) (int, error) { return e.out.Write(p, true) }
 
 // CloseWrite lets the other end read what was written before, and then its end.
 func (e *PipeEnd) CloseWrite() error {

@@ -1,0 +1,111 @@
+package amqpserver
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/evhub-dev/evhub/internal/amqp"
+)
+
+// TestAnswersInPieces: a socket that takes a few bytes at a time gets each answer once, whole and in order, whoever writes it.
+func TestAnswersInPieces(t *testing.T) {
+	for _, room := range []int{1, 7, 30, 100, pipeBytes} {
+		playNow(t, Options{}, func(t *testing.T, w *world) {
+			c := w.dial()
+			c.handshake(clientOpen)
+			c.begin(0)
+			c.attachSink("s", 0, "sink/each")
+			c.nc.in.resize(room)
+			const rounds = 3
+			var frames []frame
+			for round := range uint32(rounds) {
+				for i := range uint32(toyCredit / 2) { // every other id: each is a disposition of its own
+					c.send(on(0, transfer(0, round*toyCredit+2*i)))
+					if i%5 == 0 {
+						synctest.Wait()
+					}
+				}
+				frames = append(frames, c.everything()...)
+			}
+			next := uint32(0)
+			for _, d := range bodiesOf[*amqp.Disposition](frames) {
+				if d.First != next {
+					t.Fatalf("room for %d bytes: id %d is answered where %d comes next", room, d.First, next)
+				}
+				next += 2
+			}
+			if want := uint32(rounds * toyCredit); next != want {
+				t.Errorf("room for %d bytes: answers up to id %d, not %d", room, next, want)
+			}
+		})
+	}
+}
+
+// everything reads until nothing more comes.
+func (c *client) everything() []frame {
+	var b []byte
+	for {
+		synctest.Wait()
+		more, _ := c.nc.in.takeAll()
+		if len(more) == 0 {
+			break
+		}
+		b = append(b, more...)
+	}
+	frames, err := decode(b)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	return frames
+}
+
+// TestTryWriteTCP: a socket takes what it has room for, then nothing, and all of that arrives.
+func TestTryWriteTCP(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	w := tryWriterOf(out)
+	if w == nil {
+		t.Log("this system has no such socket: the writer does it all")
+		return
+	}
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	sent := 0
+	for full := false; !full; {
+		n, err := w.TryWrite(data[sent%len(data):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+		full = n == 0
+	}
+	got, err := io.ReadAll(io.LimitReader(in, int64(sent)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range got {
+		if b != data[i%len(data)] {
+			t.Fatalf("byte %d of %d is %q", i, sent, b)
+		}
+	}
+	out.Close()
+	if _, err := w.TryWrite(data); err == nil {
+		t.Error("a closed socket took bytes")
+	}
+}
