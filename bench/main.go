@@ -11,7 +11,9 @@
 // a run. evhub's log is filled to its bound before each run, so that what is measured includes the forgetting.
 //
 // The cases of the notification service post over HTTP (package post), to evhub serve, to a handler that answers 201 and does nothing (http,
-// the yardstick), and to evhub gateway, which stores in an evhub serve over AMQP; what that broker uses is counted with the client.
+// the yardstick), to evhub gateway, which stores in an evhub serve over AMQP, and to a handler that does the same by a call of the official
+// SDK for each request (direct); what the broker below them uses is counted with the client. What the gateway adds to the broker's own
+// latency is its difference to direct.
 //
 // With two cores for client and server, events per second say as much about the client as about the server. Events per server
 // core-second is therefore the first figure.

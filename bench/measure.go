@@ -60,6 +60,9 @@ func (l *lab) row(ctx context.Context, c *benchCase) (*caseRow, error) {
 	names := []string{evhubName, c.yardstick}
 	if c.post != nil {
 		names = append(names, gatewayName)
+		if c.post.Events == 1 { // it knows nothing of batches
+			names = append(names, asDirect)
+		}
 	}
 	if c.peers {
 		names = append(names, l.o.peers...)

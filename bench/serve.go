@@ -25,7 +25,7 @@ const (
 	asHTTP   = "http"
 )
 
-var ownServers = []string{asEngine, asRelay, asSink, asBroker, asHTTP}
+var ownServers = []string{asEngine, asRelay, asSink, asBroker, asHTTP, asDirect}
 
 // ready is the line a server prints once it can be used, in the form of evhub serve and evhub gateway with --json. Admin is where an own
 // server can be looked into, where asked for.
@@ -41,6 +41,7 @@ type ready struct {
 func serve(name string, args []string, in io.Reader, out io.Writer) error {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	memory := f.Int64("memory", 1<<30, "`bytes` for the engine's events")
+	below := f.String("broker", "", "`host:port` of the broker that a "+asDirect+" sends to")
 	pprof := f.String("pprof", "", "serve net/http/pprof and /memory at `host:port`")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -60,6 +61,8 @@ func serve(name string, args []string, in io.Reader, out io.Writer) error {
 		run = runEngine
 	case asBroker:
 		run = runBroker
+	case asDirect:
+		run = func(_ string, _ int64, r *ready, failed chan<- error) error { return runDirect(*below, r, failed) }
 	}
 	failed := make(chan error, 1)
 	if err := run(name, *memory, &r, failed); err != nil {

@@ -45,6 +45,8 @@ func (l *lab) startService(name string) (*server, error) {
 		s, err = l.startOwn(name, l.evhub, l.serveArgs()...)
 	case name == gatewayName:
 		s, err = l.startGateway()
+	case name == asDirect:
+		s, err = l.startDirect()
 	default:
 		s, err = l.startOwn(name, l.self, name, "-pprof", "127.0.0.1:0")
 	}
