@@ -85,7 +85,8 @@ func newConn(srv *Server, nc net.Conn) *Conn {
 		wake:     make(chan struct{}, 1),
 		frameMax: srv.o.FrameBytesMax,
 	}
-	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead}
+	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead,
+		quickAck: quickAckOf(nc)}
 	c.roomFor = sync.NewCond(&c.mu)
 	c.try = tryWriterOf(nc)
 	return c

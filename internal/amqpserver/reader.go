@@ -11,6 +11,11 @@ import (
 const (
 	readSmall = 2 << 10   // held by an idle connection
 	readLarge = 128 << 10 // lent while a connection is busy; holds the largest frame and more
+
+	// Some clients (Node) leave Nagle's algorithm on: a small frame of theirs waits until the one before is acknowledged, which the kernel
+	// puts off for 40 ms. Their first event took a quarter of a second more. After reads below this it is told not to; the frames of a
+	// handshake are smaller, those of events mostly not.
+	quickAckBytes = 512
 )
 
 // bufferPool lends the large read and write buffers, so that only busy connections hold one.
@@ -55,6 +60,7 @@ type frameReader struct {
 	pool     *bufferPool
 	frameMax uint32
 	onRead   func()           // runs after each read that brought something
+	quickAck func()           // runs before a read that may have to wait for a small frame's successor; nil: nothing to run
 	small    []byte           // kept
 	large    *[readLarge]byte // borrowed, or nil
 	buf      []byte           // one of the two
@@ -123,6 +129,9 @@ func (f *frameReader) peek(n int) ([]byte, error) {
 func (f *frameReader) fill(n int) error {
 	f.fit(n)
 	f.caughtUp()
+	if f.quickAck != nil && f.lastRead < quickAckBytes {
+		f.quickAck()
+	}
 	got, err := f.nc.Read(f.buf[f.w:])
 	f.w += got
 	f.lastRead = got
