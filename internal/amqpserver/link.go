@@ -399,7 +399,7 @@ func (s *session) detach(body []byte) error {
 	}
 	s.c.flushDirty()
 	delete(s.links, p.Handle)
-	s.lastLink = nil
+	s.lastLink, s.left = nil, amqp.Some(p.Handle)
 	if key := (linkKey{l.request.Name, l.request.Role}); s.names[key] == l {
 		delete(s.names, key)
 	}

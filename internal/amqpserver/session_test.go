@@ -180,6 +180,21 @@ func TestHandles(t *testing.T) {
 	}
 }
 
+// TestFlowBehindDetach: what a client says of credit after it has detached the link counts for the session alone.
+func TestFlowBehindDetach(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		c.begin(0)
+		c.send(on(0, attachSource("left", 7, "source")))
+		c.want(on(0, sourceAnswer("left", 0, "source")))
+		c.send(on(0, detached(7, nil)), on(0, credit(7, 0, 10)))
+		c.want(on(0, detached(0, nil)))
+		c.attachSink("s", 0, "sink") // the session goes on
+		c.send(on(0, transfer(0, 0)))
+		c.want(on(0, settled(0, 0)))
+	})
+}
+
 func TestLinkNames(t *testing.T) {
 	stolen := func(name string) *amqp.Error {
 		return &amqp.Error{Condition: amqp.CondLinkStolen, Description: fmt.Sprintf("The link name %q was attached again in the same session.", name)}
