@@ -79,6 +79,12 @@ func TestFailureTexts(t *testing.T) {
 			b.Publish(t, "orders", paid, paid, twice, twice, evhubtest.Event{ID: "c1"})
 			rec.WantUnique(t, func(e evhubtest.Event) string { return e.ID })
 		}},
+		{"no key", func(t *fake, b *evhubtest.Broker) {
+			rec := b.Record(t, "orders")
+			bare := evhubtest.Event{Body: []byte("bare"), Partition: "1"}
+			b.Publish(t, "orders", evhubtest.Event{ID: "a1", Partition: "0"}, bare, bare)
+			rec.WantUnique(t, func(e evhubtest.Event) string { return e.ID })
+		}},
 		{"readers", func(t *fake, b *evhubtest.Broker) { b.WaitReaders(t, "orders", "$Default", 2) }},
 		{"checkpoint", func(t *fake, b *evhubtest.Broker) {
 			store := azclient.Checkpoints(b)

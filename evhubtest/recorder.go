@@ -82,24 +82,28 @@ func (r *Recorder) WantInOrder(t testing.TB, m ...Match) []Event {
 	return r.expect(t, request)
 }
 
-// WantUnique waits until nothing is under way any more (Quiesce), and wants another key for each event since the mark. It lists every key
-// that came twice.
+// WantUnique waits until nothing is under way any more (Quiesce), and wants another key for each event since the mark. "" is no key, and an
+// event without one fails as well, since it cannot be told from its copies: SDKs set no ID by themselves. It lists every key that came twice,
+// and the events that have none.
 func (r *Recorder) WantUnique(t testing.TB, key func(Event) string) {
 	t.Helper()
 	ctx, cancel := r.b.within()
 	defer cancel()
-	_, err := r.try(ctx, kit.Request{Unique: func(e Event) (string, bool) { return key(e), true }, UniqueBy: "key"})
+	_, err := r.try(ctx, kit.Request{UniqueBy: "key", Unique: func(e Event) (string, bool) {
+		k := key(e)
+		return k, k != ""
+	}})
 	if err == nil {
 		return
 	}
 	text := r.b.failure(err)
-	if miss, ok := errors.AsType[*kit.Miss](err); ok && miss.Reason == kit.Duplicate {
+	if miss, ok := errors.AsType[*kit.Miss](err); ok && (miss.Reason == kit.Duplicate || miss.Reason == kit.NoKey) {
 		text += r.duplicates(key)
 	}
 	t.Fatal(text)
 }
 
-// duplicates lists each key that several events have.
+// duplicates lists each key that several events have, and the events without a key.
 func (r *Recorder) duplicates(key func(Event) string) string {
 	events, err := r.all()
 	if err != nil {
@@ -116,7 +120,10 @@ func (r *Recorder) duplicates(key func(Event) string) string {
 	}
 	var s strings.Builder
 	for _, k := range order {
-		if list := places[k]; len(list) > 1 {
+		switch list := places[k]; {
+		case k == "":
+			fmt.Fprintf(&s, "\n  without a key: %s", strings.Join(list, " "))
+		case len(list) > 1:
 			fmt.Fprintf(&s, "\n  %q is at %s", k, strings.Join(list, " "))
 		}
 	}

@@ -141,9 +141,10 @@ func BenchmarkWake(b *testing.B) {
 	must(b, broker.Close())
 }
 
-// TestIdleIsSmall guards what a broker costs that nobody uses. The limits are wider than what is measured, since other tests run beside.
+// TestIdleIsSmall guards what a broker costs that nobody uses. It takes 39 allocations, and 43 under the race detector; other tests may run
+// beside.
 func TestIdleIsSmall(t *testing.T) {
-	const bytesMax, allocsMax = 5 << 10, 65
+	const bytesMax, allocsMax = 4 << 10, 48
 	bytesHeld, allocs := idle(t, 200)
 	if bytesHeld > bytesMax || allocs > allocsMax {
 		t.Errorf("an idle broker holds %.0f bytes and took %.0f allocations, want %d and %d at most", bytesHeld, allocs, bytesMax, allocsMax)

@@ -77,7 +77,7 @@ export interface ExpectOptions {
   timeout?: Duration;
   /** "partition": within a partition in the order of the wheres. */
   order?: "none" | "partition";
-  /** No two events with the same "id" (messageId, which the SDK does not set by itself), "key", "body", "body.<path>" or "props.<name>". */
+  /** Every event has another "id" (messageId, which the SDK does not set), "key", "body", "body.<path>" or "props.<name>"; one without fails. */
   unique?: string;
   /** "forbid": nothing else comes. */
   others?: "allow" | "forbid";

@@ -60,6 +60,9 @@ test("order and duplicates", async () => {
   const wrong = [{ path: { n: 2 } }, { path: { n: 0 } }];
   await assert.rejects(eh.expect("orders", wrong, { order: "partition", timeout: 50 }), /not in this order/);
   await assert.rejects(eh.expect("orders", {}, { count: { min: 0 }, unique: "id" }), /came twice/);
+  const since = await eh.mark();
+  await eh.publish("orders", { body: { n: 3 } });
+  await assert.rejects(eh.expect("orders", {}, { since, unique: "id" }), /has no id/);
   await assert.rejects(eh.expect("orders", { path: { n: 1 } }, { others: "forbid" }), ExpectationFailed);
 });
 

@@ -68,6 +68,10 @@ def test_order_and_duplicates(eventhubs):
         eventhubs.expect("orders", {"path": {"n": 2}}, {"path": {"n": 0}}, order="partition", timeout="50ms")
     with pytest.raises(ExpectationFailed, match='"0" came twice'):
         eventhubs.expect("orders", count={"min": 0}, unique="id")
+    since = eventhubs.mark()
+    eventhubs.publish("orders", {"body": {"n": 3}})
+    with pytest.raises(ExpectationFailed, match="has no id"):
+        eventhubs.expect("orders", since=since, unique="id")
     with pytest.raises(ExpectationFailed):
         eventhubs.expect("orders", {"path": {"n": 1}}, others="forbid")
 

@@ -96,8 +96,8 @@ class Space:
 
         count is exactly that many, or {"min": 1, "max": 3}, where either may be missing. 0 expects that nothing comes. where has any of
         body (a JSON value), text and base64 (of the whole body), subset, path, prop, key, partition and cloudEvent. order="partition": within a
-        partition in the order of the wheres. unique="id": no two events of one message id, which SDKs do not set by themselves; also key, body,
-        body.<path>, props.<name>. others="forbid": nothing else comes.
+        partition in the order of the wheres. unique="id": no two events of one message id and none without, which SDKs do not set by themselves;
+        also key, body, body.<path>, props.<name>. others="forbid": nothing else comes.
 
         Where something must not come, the broker waits for all that is under way in it, and for settle. Raises ExpectationFailed.
         """
