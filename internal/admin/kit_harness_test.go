@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +106,15 @@ func startBroker(t testing.TB) *brokerOf {
 		serving.Wait()
 	})
 	return b
+}
+
+// brokerAnywhere is the broker whose HTTP face is at EVHUBTEST_URL, or one of the test's own.
+func brokerAnywhere(t testing.TB) *brokerOf {
+	t.Helper()
+	if face := os.Getenv("EVHUBTEST_URL"); face != "" {
+		return &brokerOf{t: t, base: strings.TrimRight(face, "/") + kitRoot}
+	}
+	return startBroker(t)
 }
 
 func listen(t testing.TB) net.Listener {

@@ -142,6 +142,19 @@ func TestDuplicatesShareAnID(t *testing.T) {
 	}
 }
 
+// TestAnywhere: EVHUBTEST_URL=http://localhost:5300 go test -run Anywhere has the same assertions hold for a broker that somebody else runs.
+func TestAnywhere(t *testing.T) {
+	t.Parallel()
+	s := brokerAnywhere(t).space(4)
+	t.Cleanup(func() { s.must(s.call("DELETE", s.path+"?verify=1", "", nil)) }) // after the producer's, which has left then
+	s.notify(s.producer(), order{"7", "paid"})
+	got, err := s.expect(`{"expect":[{"where":{"subset":{"ID":"7"}},"count":{"min":1}}]}`)
+	s.must(err)
+	if len(got) != 1 || got[0].ID != "7-paid" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestMissSaysWhy: a failure shows the nearest event, the hub that got the event in its place, and the fault that was in the way.
 func TestMissSaysWhy(t *testing.T) {
 	t.Parallel()
