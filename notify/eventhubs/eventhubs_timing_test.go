@@ -8,6 +8,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
+	"github.com/evhub-dev/evhub/evhubtest"
+	"github.com/evhub-dev/evhub/evhubtest/azclient"
 	"github.com/evhub-dev/evhub/notify"
 )
 
@@ -60,10 +62,12 @@ func BenchmarkSend(b *testing.B) {
 func BenchmarkBroker(b *testing.B) {
 	for _, row := range []struct{ each, callers int }{{1, 1}, {1, 64}, {1, 512}, {100, 8}} {
 		b.Run(fmt.Sprintf("%d callers, %d each", row.callers, row.each), func(b *testing.B) {
-			broker := newBroker(b)
-			cs := "Endpoint=sb://broker.local;SharedAccessKeyName=send;SharedAccessKey=" + sendKey + ";UseDevelopmentEmulator=true;"
-			client, err := azeventhubs.NewProducerClientFromConnectionString(cs, hubName, &azeventhubs.ProducerClientOptions{NewWebSocketConn: broker.dial})
-			broker.must(err)
+			kit := evhubtest.Start(b, fourPartitions)
+			client, err := azeventhubs.NewProducerClientFromConnectionString(kit.DialString(hubName), "",
+				&azeventhubs.ProducerClientOptions{NewWebSocketConn: azclient.Dial(kit)})
+			if err != nil {
+				b.Fatal(err)
+			}
 			defer client.Close(context.Background())
 			n := New(client)
 			defer n.Close(context.Background())

@@ -1,12 +1,14 @@
 package eventhubs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/go-amqp"
 
+	"github.com/evhub-dev/evhub/evhubtest"
+	"github.com/evhub-dev/evhub/evhubtest/azclient"
+	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/engine"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/notify"
 )
@@ -34,32 +40,30 @@ func TestArrives(t *testing.T) {
 			{ID: "keyed", Body: []byte{0, 0xff}, Key: "a key"},
 		}
 		want(t, "results", reasonsOf(n.Send(t.Context(), hubName, sent...)), "stored, stored, stored, stored")
-		got := b.stored(0)
-		for i := range 3 { // the key lands elsewhere
-			p, m := got[i], sent[i]
-			if p.ID != m.ID || string(p.Body) != string(m.Body) || p.ContentType != m.ContentType || p.Key != "" {
-				t.Errorf("event %d is %+v, want %+v", i, p, m)
+		got := b.stored()
+		slices.SortStableFunc(got, func(x, y evhubtest.Event) int { return cmp.Compare(x.PartitionKey, y.PartitionKey) }) // the keyed one is last
+		if len(got) != len(sent) {
+			t.Fatalf("%d events are stored, want %d", len(got), len(sent))
+		}
+		for i, m := range sent {
+			e := got[i]
+			if e.ID != m.ID || string(e.Body) != string(m.Body) || e.ContentType != m.ContentType || e.PartitionKey != m.Key {
+				t.Errorf("event %d is %+v, want %+v", i, e, m)
 			}
-			if len(p.Properties) != len(m.Properties) {
-				t.Errorf("event %d has the properties %v, want %v", i, p.Properties, m.Properties)
+			if m.Partition != "" && e.Partition != m.Partition {
+				t.Errorf("event %d is in partition %s, want %s", i, e.Partition, m.Partition)
+			}
+			if len(e.Properties) != len(m.Properties) {
+				t.Errorf("event %d has the properties %v, want %v", i, e.Properties, m.Properties)
 			}
 		}
+		b.rec.Want(t, 1, evhubtest.Prop("t", moment))
 		properties := maps.Clone(sent[0].Properties)
 		properties["i"], properties["u"] = int64(1), uint64(1)
 		delete(properties, "t")
 		delete(got[0].Properties, "t") // of a type of the broker's
 		if !reflect.DeepEqual(got[0].Properties, properties) {
 			t.Errorf("properties %v, want %v", got[0].Properties, properties)
-		}
-		if counts := b.counts(); counts["\x00\xff"] != 1 || len(counts) != 4 {
-			t.Errorf("stored: %v", counts)
-		}
-		for i := range 4 {
-			for _, p := range b.stored(i) {
-				if p.ID == "keyed" && p.Key != "a key" {
-					t.Errorf("the key is %q", p.Key)
-				}
-			}
 		}
 	})
 }
@@ -71,10 +75,7 @@ func TestReadBySDK(t *testing.T) {
 		moment := time.UnixMilli(1700000000123).UTC()
 		n.Send(t.Context(), "", notify.Message{ID: "x", Body: []byte("a"), ContentType: "text/plain", Partition: "0",
 			Properties: map[string]any{"t": moment, "n": int64(7)}}, notify.Message{Body: []byte("b"), Partition: "0"})
-		c, err := azeventhubs.NewConsumerClientFromConnectionString("Endpoint=sb://broker.local;SharedAccessKeyName=read;SharedAccessKey="+readKey+
-			";UseDevelopmentEmulator=true;", hubName, "$Default", &azeventhubs.ConsumerClientOptions{NewWebSocketConn: b.dial})
-		b.must(err)
-		defer c.Close(t.Context())
+		c := azclient.Consumer(t, b.Broker, hubName, "$Default")
 		earliest := true
 		p, err := c.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: &earliest}})
 		b.must(err)
@@ -127,76 +128,69 @@ func TestSizes(t *testing.T) {
 	})
 }
 
-// TestOutcomes: every way in which the broker may fail, and what is said of it is true.
+// TestOutcomes: every way in which the broker may fail, and what is said of it is true. Where an answer is lost nobody but the broker knows
+// whether it had stored the batch before.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	kind := func(action hub.Action, k hub.Kind) hub.Verdict {
-		return hub.Verdict{Action: action, Err: &hub.Error{Kind: k, Text: "A fault."}}
-	}
-	just := func(action hub.Action) hub.Verdict { return hub.Verdict{Action: action} }
-	condition := func(c string) hub.Verdict {
-		return hub.Verdict{Action: hub.Refuse, Err: &hub.Error{Text: "A fault."}, Condition: c}
-	}
+	const connect, attach, send = evhubtest.Connect, evhubtest.Attach, evhubtest.Send
+	refuse := func(condition string) evhubtest.Do { return evhubtest.Reject(condition, "A fault.") }
+	detach := func(condition string) evhubtest.Do { return evhubtest.Detach(condition, "A fault.") }
 	for _, row := range []struct {
 		name   string
-		op     hub.Op
-		v      hub.Verdict
+		op     evhubtest.Op
+		do     evhubtest.Do
 		times  int
 		want   string
 		stored int
 	}{
-		{"nothing", hub.Send, hub.Verdict{}, 0, "stored", 1},
+		{"refused, busy", send, evhubtest.Throttle(), 1, "stored", 1},
+		{"refused, busy for long", send, evhubtest.Throttle(), -1, "busy", 0},
+		{"refused, full", send, refuse("amqp:resource-limit-exceeded"), -1, "busy", 0},
+		{"refused, disabled", send, refuse("com.microsoft:entity-disabled"), -1, "unavailable", 0},
+		{"refused, disabled for a moment", send, refuse("com.microsoft:entity-disabled"), 2, "stored", 1},
+		{"refused, invalid", send, refuse("com.microsoft:argument-error"), 1, "invalid", 0},
+		{"refused, too large", send, refuse("amqp:link:message-size-exceeded"), 1, "too large", 0},
+		{"refused, not found", send, refuse("amqp:not-found"), 1, "not found", 0},
+		{"refused, out of range", send, refuse("com.microsoft:argument-out-of-range"), 1, "not found", 0},
+		{"refused, internal", send, refuse("amqp:internal-error"), 1, "unknown", 0},
+		{"refused, unauthorized", send, refuse("amqp:unauthorized-access"), 1, "denied", 0},
+		{"refused, timeout", send, refuse("com.microsoft:timeout"), 1, "unknown", 0},
+		{"refused, cancelled", send, refuse("com.microsoft:operation-cancelled"), 1, "unknown", 0},
+		{"refused, new words", send, refuse("com.microsoft:never-heard-of"), 1, "unknown", 0},
 
-		{"refused, busy", hub.Send, kind(hub.Refuse, hub.Busy), 1, "stored", 1},
-		{"refused, busy for long", hub.Send, kind(hub.Refuse, hub.Busy), -1, "busy", 0},
-		{"refused, full", hub.Send, kind(hub.Refuse, hub.Full), -1, "busy", 0},
-		{"refused, disabled", hub.Send, kind(hub.Refuse, hub.Disabled), -1, "unavailable", 0},
-		{"refused, disabled for a moment", hub.Send, kind(hub.Refuse, hub.Disabled), 2, "stored", 1},
-		{"refused, invalid", hub.Send, kind(hub.Refuse, hub.Invalid), 1, "invalid", 0},
-		{"refused, too large", hub.Send, kind(hub.Refuse, hub.TooLarge), 1, "too large", 0},
-		{"refused, not found", hub.Send, kind(hub.Refuse, hub.NotFound), 1, "not found", 0},
-		{"refused, out of range", hub.Send, kind(hub.Refuse, hub.OutOfRange), 1, "not found", 0},
-		{"refused, internal", hub.Send, kind(hub.Refuse, hub.Internal), 1, "unknown", 0},
-		{"refused, unauthorized", hub.Send, kind(hub.Refuse, hub.Unauthorized), 1, "denied", 0},
-		{"refused, timeout", hub.Send, condition("com.microsoft:timeout"), 1, "unknown", 0},
-		{"refused, cancelled", hub.Send, condition("com.microsoft:operation-cancelled"), 1, "unknown", 0},
-		{"refused, new words", hub.Send, condition("com.microsoft:never-heard-of"), 1, "unknown", 0},
+		{"link lost", send, detach("amqp:link:detach-forced"), 1, "unknown", 0},
+		{"link lost, busy", send, detach("com.microsoft:server-busy"), 1, "unknown", 0},
+		{"link lost, too large", send, detach("amqp:link:message-size-exceeded"), 1, "unknown", 0},
+		{"link lost, not found", send, detach("amqp:not-found"), 1, "unknown", 0},
+		{"link lost, unauthorized", send, detach("amqp:unauthorized-access"), 1, "unknown", 0},
+		{"token expired", send, evhubtest.ExpireToken(), 1, "unknown", 0},
+		{"connection closed", send, evhubtest.CloseConn(""), 1, "unknown", 0},
+		{"connection cut", send, evhubtest.Drop(), 1, "unknown", 0},
+		{"never answered", send, evhubtest.Blackhole(), 1, "unknown", 0},
+		{"connection cut after it was stored", send, evhubtest.AckLost(), 1, "unknown", 1},
+		{"stored late, after its answer was given up", send, evhubtest.Delay(5*time.Minute, 0), 1, "unknown", 1},
 
-		{"link lost before it was stored", hub.Send, kind(hub.Detach, hub.Closed), 1, "unknown", 0},
-		{"link lost, busy", hub.Send, kind(hub.Detach, hub.Busy), 1, "unknown", 0},
-		{"link lost, too large", hub.Send, kind(hub.Detach, hub.TooLarge), 1, "unknown", 0},
-		{"connection closed before it was stored", hub.Send, just(hub.CloseConn), 1, "unknown", 0},
-		{"connection cut before it was stored", hub.Send, just(hub.Drop), 1, "unknown", 0},
-		{"never answered", hub.Send, just(hub.Swallow), 1, "unknown", 0},
-		{"link lost after it was stored", hub.Stored, kind(hub.Detach, hub.Closed), 1, "unknown", 1},
-		{"link lost after it was stored, not found", hub.Stored, kind(hub.Detach, hub.NotFound), 1, "unknown", 1},
-		{"link lost after it was stored, unauthorized", hub.Stored, kind(hub.Detach, hub.Unauthorized), 1, "unknown", 1},
-		{"connection closed after it was stored", hub.Stored, just(hub.CloseConn), 1, "unknown", 1},
-		{"connection cut after it was stored", hub.Stored, just(hub.Drop), 1, "unknown", 1},
-		{"stored and never answered", hub.Stored, just(hub.Swallow), 1, "unknown", 1},
-
-		{"attach refused, busy", hub.Attach, kind(hub.Refuse, hub.Busy), 1, "stored", 1},
-		{"attach refused, busy for long", hub.Attach, kind(hub.Refuse, hub.Busy), -1, "busy", 0},
-		{"attach refused, not found", hub.Attach, kind(hub.Refuse, hub.NotFound), 1, "not found", 0},
-		{"attach refused, unauthorized", hub.Attach, kind(hub.Refuse, hub.Unauthorized), 1, "denied", 0},
-		{"attach refused, internal", hub.Attach, kind(hub.Refuse, hub.Internal), 1, "stored", 1},
-		{"attach refused, too many", hub.Attach, kind(hub.Refuse, hub.TooManyReaders), -1, "busy", 0},
-		{"cut at attach", hub.Attach, just(hub.Drop), 1, "stored", 1},
-		{"cut at attach, for long", hub.Attach, just(hub.Drop), -1, "unavailable", 0},
-		{"attach never answered", hub.Attach, just(hub.Swallow), 1, "stored", 1},
-		{"token refused", hub.Auth, kind(hub.Refuse, hub.Unauthorized), 1, "denied", 0},
-		{"cut at the token", hub.Auth, just(hub.Drop), 1, "stored", 1},
-		{"cut at connect", hub.Connect, just(hub.Drop), 2, "stored", 1},
-		{"cut at connect, for long", hub.Connect, just(hub.Drop), -1, "unavailable", 0},
+		{"attach refused, busy", attach, evhubtest.Throttle(), 1, "stored", 1},
+		{"attach refused, busy for long", attach, evhubtest.Throttle(), -1, "busy", 0},
+		{"attach refused, not found", attach, refuse("amqp:not-found"), 1, "not found", 0},
+		{"attach refused, unauthorized", attach, refuse("amqp:unauthorized-access"), 1, "denied", 0},
+		{"attach refused, internal", attach, refuse("amqp:internal-error"), 1, "stored", 1},
+		{"attach refused, too many", attach, refuse("amqp:resource-limit-exceeded"), -1, "busy", 0},
+		{"cut at attach", attach, evhubtest.Drop(), 1, "stored", 1},
+		{"cut at attach, for long", attach, evhubtest.Drop(), -1, "unavailable", 0},
+		{"attach never answered", attach, evhubtest.Blackhole(), 1, "stored", 1},
+		{"token refused", evhubtest.Auth, refuse("amqp:unauthorized-access"), 1, "denied", 0},
+		{"cut at the token", evhubtest.Auth, evhubtest.Drop(), 1, "stored", 1},
+		{"cut at connect", connect, evhubtest.Drop(), 2, "stored", 1},
+		{"cut at connect, for long", connect, evhubtest.Drop(), -1, "unavailable", 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
-				rules := &fault{op: row.op, v: row.v, times: row.times}
-				b.e.Hall.SetRules(rules)
+				b.Fault(t, evhubtest.On{Op: row.op, Times: row.times}, row.do)
 				results := n.Send(t.Context(), "", keyed("k", "a")...)
 				want(t, "result", reasonsOf(results), row.want)
-				want(t, "stored", b.counts()["a"], row.stored)
+				b.rec.WantExactly(t, row.stored, evhubtest.Body("a"))
 				if row.times > 0 { // it is over
 					want(t, "the next", reasonsOf(n.Send(t.Context(), "", keyed("k", "b")...)), "stored")
 				}
@@ -208,109 +202,123 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// TestLostThenRefused: the batch is stored, its link is lost, and the link that the SDK opens for its second try is refused in words that
-// would mean "not stored" if they were an answer to the batch.
+// TestLostThenRefused: a batch's link is lost, and the link that the SDK opens for its second try is refused in words that would mean "not
+// stored" if they were an answer to the batch.
 func TestLostThenRefused(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []hub.Kind{hub.Busy, hub.NotFound, hub.Unauthorized, hub.Disabled, hub.TooLarge, hub.Invalid} {
-		t.Run(kind.String(), func(t *testing.T) {
+	for _, condition := range []string{
+		"com.microsoft:server-busy", "amqp:not-found", "amqp:unauthorized-access", "com.microsoft:entity-disabled",
+		"amqp:link:message-size-exceeded", "com.microsoft:argument-error",
+	} {
+		t.Run(condition, func(t *testing.T) {
 			t.Parallel()
 			withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
 				want(t, "before", reasonsOf(n.Send(t.Context(), "", keyed("k", "a")...)), "stored")
-				b.e.Hall.SetRules(rulesFunc(func(q *hub.Subject) hub.Verdict {
-					switch q.Op {
-					case hub.Stored:
-						return hub.Verdict{Action: hub.Detach, Err: &hub.Error{Kind: hub.Closed, Text: "The link is force detached."}}
-					case hub.Attach:
-						return hub.Verdict{Action: hub.Refuse, Err: &hub.Error{Kind: kind, Text: "A fault."}}
-					}
-					return hub.Verdict{}
-				}))
+				b.Fault(t, evhubtest.On{Op: evhubtest.Send}, evhubtest.Detach("amqp:link:detach-forced", "The link is force detached."))
+				b.Fault(t, evhubtest.On{Op: evhubtest.Attach}, evhubtest.Reject(condition, "A fault."))
 				want(t, "lost", reasonsOf(n.Send(t.Context(), "", keyed("k", "b")...)), "unknown")
-				b.e.Hall.SetRules(nil)
 				want(t, "after", reasonsOf(n.Send(t.Context(), "", keyed("k", "c")...)), "stored")
-				want(t, "stored", b.counts(), map[string]int{"a": 1, "b": 1, "c": 1})
+				want(t, "stored", b.counts(), map[string]int{"a": 1, "c": 1})
 			})
 		})
 	}
 }
-
-type rulesFunc func(*hub.Subject) hub.Verdict
-
-func (f rulesFunc) Ask(q *hub.Subject) hub.Verdict { return f(q) }
 
 // TestLostIsNotResentByTheSDK: a detach costs one answer and nothing else: no second copy, and not the connection others use.
 func TestLostIsNotResentByTheSDK(t *testing.T) {
 	t.Parallel()
 	withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
 		want(t, "before", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
-		rules := &fault{op: hub.Stored, times: 1, v: hub.Verdict{Action: hub.Detach, Err: &hub.Error{Kind: hub.Closed, Text: "Gone."}}}
-		b.e.Hall.SetRules(rules)
+		b.Fault(t, evhubtest.On{Op: evhubtest.Send}, evhubtest.Detach("amqp:link:detach-forced", "Gone."))
 		results := n.Send(t.Context(), "", plain("b")...)
 		want(t, "lost", reasonsOf(results), "unknown")
 		if !errors.As(results[0].Err, new(errSentBefore)) {
 			t.Errorf("%v: the SDK did not try again: is handover still needed?", results[0].Err)
 		}
 		want(t, "after", reasonsOf(n.Send(t.Context(), "", plain("c")...)), "stored")
-		want(t, "stored", b.counts(), map[string]int{"a": 1, "b": 1, "c": 1})
-		want(t, "connections", b.e.Connections().Accepted, 1)
+		want(t, "stored", b.counts(), map[string]int{"a": 1, "c": 1}) // a second try would have stored b
+		want(t, "connections", b.dialed(), 1)
 		want(t, "lost, by Stats", n.Stats().Lost, 1)
 	})
 }
 
-// TestIdleLinkLost: a link that was detached between two sends costs nothing.
-func TestIdleLinkLost(t *testing.T) {
+// TestIdleConnectionLost: a connection that was cut between two sends costs nothing.
+func TestIdleConnectionLost(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name string
-		cut  func(b *broker)
-	}{
-		{"connection", func(b *broker) { b.cut() }},
-		{"links", func(b *broker) {
-			namespace := b.e.Hall.Namespace("ns")
-			b.must(namespace.DeleteHub(hubName))
-			_, err := namespace.CreateHub(hub.Spec{Name: hubName, Partitions: 4})
-			b.must(err)
-		}},
-	} {
-		withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
-			want(t, "before", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
-			row.cut(b)
-			synctest.Wait()
-			want(t, row.name+" lost while idle", reasonsOf(n.Send(t.Context(), "", plain("b")...)), "stored")
-			want(t, "stored", b.counts()["b"], 1)
+	withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
+		want(t, "before", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
+		b.cut()
+		synctest.Wait()
+		want(t, "after", reasonsOf(n.Send(t.Context(), "", plain("b")...)), "stored")
+		b.rec.WantExactly(t, 1, evhubtest.Body("b"))
+	})
+}
+
+// TestIdleLinksLost: links that were detached between two sends cost nothing. A fault of the kit meets whoever does something; here the hub
+// goes from under links that do nothing.
+func TestIdleLinksLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(3 * time.Hour) }) // the SDK's last timers
+		e, err := engine.New(engine.Options{Policies: auth.DevelopmentPolicies("ns")})
+		must(t, err)
+		t.Cleanup(func() { e.Close() })
+		namespace, err := e.Hall.CreateNamespace("ns")
+		must(t, err)
+		hubOf := hub.Spec{Name: hubName, Partitions: 1}
+		_, err = namespace.CreateHub(hubOf)
+		must(t, err)
+		cs := auth.ConnectionString{Host: "broker.invalid", KeyName: auth.RootKeyName, Key: auth.RootKey, EntityPath: hubName, Emulator: true}
+		client, err := azeventhubs.NewProducerClientFromConnectionString(cs.Encode(), "", &azeventhubs.ProducerClientOptions{
+			NewWebSocketConn: func(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error) {
+				client, server := engine.Pipe()
+				e.ServeConn(server)
+				return client, nil
+			},
+			RetryOptions: azeventhubs.RetryOptions{MaxRetries: -1},
 		})
-	}
+		must(t, err)
+		defer client.Close(t.Context())
+		n := New(client)
+		want(t, "before", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
+		must(t, namespace.DeleteHub(hubName))
+		again, err := namespace.CreateHub(hubOf)
+		must(t, err)
+		synctest.Wait()
+		want(t, "after", reasonsOf(n.Send(t.Context(), "", plain("b")...)), "stored")
+		want(t, "stored", again.PartitionAt(0).State().Next.Seq, 1)
+		must(t, n.Close(t.Context()))
+	})
 }
 
 // TestResend: asked for, a lost batch is sent again, and is then there twice.
 func TestResend(t *testing.T) {
 	t.Parallel()
 	withBroker(t, Options{Resend: true}, func(t *testing.T, b *broker, n *Notifier) {
-		b.e.Hall.SetRules(&fault{op: hub.Stored, times: 1, v: hub.Verdict{Action: hub.Drop}})
+		b.Fault(t, evhubtest.On{Op: evhubtest.Send}, evhubtest.AckLost())
 		want(t, "result", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
-		want(t, "stored", b.counts()["a"], 2)
+		b.rec.WantExactly(t, 2, evhubtest.Body("a"))
 	})
 }
 
-// TestWrongPlaces: hubs, partitions and rights that are not there.
+// TestWrongPlaces: hubs, partitions and keys that are not there.
 func TestWrongPlaces(t *testing.T) {
 	t.Parallel()
 	withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
 		results := n.Send(t.Context(), "", notify.Message{Partition: "4"}, notify.Message{Partition: "3"}, notify.Message{Partition: "x"})
 		want(t, "partitions", reasonsOf(results), "not found, stored, invalid")
+		good := b.DialString("")
 		for _, row := range []struct {
-			policy, key, hub string
-			want             notify.Reason
+			name, connectionString, hub string
+			want                        notify.Reason
 		}{
-			{"send", sendKey, "nohub", notify.NotFound},
-			{"read", readKey, hubName, notify.Denied},
-			{"send", "guess", hubName, notify.Denied},
-			{"nobody", "guess", hubName, notify.Denied},
+			{"no such hub", good, "nohub", notify.NotFound},
+			{"wrong key", strings.Replace(good, "SharedAccessKey=", "SharedAccessKey=x", 1), hubName, notify.Denied},
+			{"unknown policy", strings.Replace(good, "SharedAccessKeyName=", "SharedAccessKeyName=x", 1), hubName, notify.Denied},
 		} {
-			other := New(b.client(row.policy, row.key, row.hub))
-			want(t, row.policy+" to "+row.hub, reasonsOf(other.Send(t.Context(), "", plain("a")...)), row.want)
-			want(t, row.policy+" to "+row.hub+", ready", notify.ReasonOf(other.Ready(t.Context())), row.want)
+			other := New(b.client(row.connectionString, row.hub))
+			want(t, row.name, reasonsOf(other.Send(t.Context(), "", plain("a")...)), row.want)
+			want(t, row.name+", ready", notify.ReasonOf(other.Ready(t.Context())), row.want)
 			b.must(other.Close(t.Context()))
 		}
 	})
@@ -320,19 +328,17 @@ func TestWrongPlaces(t *testing.T) {
 func TestReady(t *testing.T) {
 	t.Parallel()
 	withBroker(t, Options{Hub: "ORDERS"}, func(t *testing.T, b *broker, n *Notifier) {
-		rules := &fault{}
-		b.e.Hall.SetRules(rules)
 		b.must(n.Ready(t.Context()))
-		attached := rules.count(hub.Attach)
+		attached := b.attached()
 		want(t, "result", reasonsOf(n.Send(t.Context(), "", plain("a")...)), "stored")
-		if attached == 0 || rules.count(hub.Attach) != attached {
-			t.Errorf("Ready attached %d links, the first send %d more", attached, rules.count(hub.Attach)-attached)
+		if attached == 0 || b.attached() != attached {
+			t.Errorf("Ready attached %d links, the first send %d more", attached, b.attached()-attached)
 		}
-		b.e.Hall.SetRules(&fault{op: hub.Connect, v: hub.Verdict{Action: hub.Drop}, times: -1})
+		away := b.Fault(t, evhubtest.On{Op: evhubtest.Connect, Times: -1}, evhubtest.Drop())
 		b.cut()
 		synctest.Wait()
 		want(t, "ready, cut off", notify.ReasonOf(n.Ready(t.Context())), notify.Unavailable)
-		b.e.Hall.SetRules(nil)
+		away.Remove()
 		b.must(n.Ready(t.Context()))
 	})
 	withBroker(t, Options{Hub: "bills"}, func(t *testing.T, b *broker, n *Notifier) {
@@ -347,23 +353,23 @@ func TestReady(t *testing.T) {
 func TestWriters(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name  string
-		every int           // as many operations of the broker, one goes wrong; 0: none
-		leave time.Duration // patience of callers
-		close time.Duration // when
-		want  []string      // outcomes that must occur, and the only ones if there are no faults
+		name   string
+		faults bool
+		leave  time.Duration // patience of callers
+		close  time.Duration // when
+		want   []string      // outcomes that must occur, and the only ones if there are no faults
 	}{
-		{"in peace", 0, time.Hour, time.Hour, []string{"stored"}},
-		{"callers leave", 0, 25 * time.Millisecond, time.Hour, []string{"stored", "expired", "unknown"}},
-		{"faults", 25, time.Hour, time.Hour, []string{"stored", "unknown"}},
-		{"faults, and callers leave", 25, 50 * time.Millisecond, time.Hour, []string{"stored", "unknown"}},
-		{"close while they write", 0, time.Hour, 50 * time.Millisecond, []string{"stored", "closed"}},
-		{"close while they write, with faults", 25, time.Hour, 50 * time.Millisecond, []string{"stored", "closed"}},
+		{"in peace", false, time.Hour, time.Hour, []string{"stored"}},
+		{"callers leave", false, 25 * time.Millisecond, time.Hour, []string{"stored", "expired", "unknown"}},
+		{"faults", true, time.Hour, time.Hour, []string{"stored", "unknown"}},
+		{"faults, and callers leave", true, 50 * time.Millisecond, time.Hour, []string{"stored", "unknown"}},
+		{"close while they write", false, time.Hour, 50 * time.Millisecond, []string{"stored", "closed"}},
+		{"close while they write, with faults", true, time.Hour, 50 * time.Millisecond, []string{"stored", "closed"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			withBroker(t, Options{SendTimeout: 2 * time.Second}, func(t *testing.T, b *broker, n *Notifier) {
-				b.e.Hall.SetRules(chaos(row.every))
+				b.chaos(t, row.faults)
 				closer := time.AfterFunc(row.close, func() { n.Close(context.Background()) })
 				results := write(t, n, row.leave)
 				closer.Stop()
@@ -374,7 +380,7 @@ func TestWriters(t *testing.T) {
 						t.Errorf("outcomes: %v, want some %s", tally, outcome)
 					}
 				}
-				if row.every == 0 && len(tally) != len(row.want) {
+				if !row.faults && len(tally) != len(row.want) {
 					t.Errorf("outcomes: %v, want only %v", tally, row.want)
 				}
 			})
@@ -382,32 +388,17 @@ func TestWriters(t *testing.T) {
 	}
 }
 
-// chaos is rules that let one of so many operations go wrong, in all ways in turn, and delay what goes well.
-func chaos(every int) hub.Rules {
-	faults := []hub.Verdict{
-		{Action: hub.Detach, Err: &hub.Error{Kind: hub.Closed, Text: "A fault."}}, {Action: hub.Drop}, {Action: hub.Swallow}, {Action: hub.CloseConn},
-		{Action: hub.Refuse, Err: &hub.Error{Kind: hub.Disabled, Text: "A fault."}}, // not of what is stored
+// chaos delays sends and, if it is to, lets one in ten go wrong, in all ways.
+func (b *broker) chaos(t *testing.T, wrong bool) {
+	if wrong {
+		for _, do := range []evhubtest.Do{
+			evhubtest.Detach("amqp:link:detach-forced", "A fault."), evhubtest.Drop(), evhubtest.Blackhole(), evhubtest.CloseConn(""),
+			evhubtest.AckLost(), evhubtest.Reject("com.microsoft:entity-disabled", "A fault."),
+		} {
+			b.Fault(t, evhubtest.On{Op: evhubtest.Send, Times: -1, Prob: 1.0 / 60}, do).Optional()
+		}
 	}
-	var mu sync.Mutex // guards the rest
-	dice := rand.New(rand.NewPCG(3, 4))
-	asked, wrong := 0, 0
-	return rulesFunc(func(q *hub.Subject) hub.Verdict {
-		mu.Lock()
-		defer mu.Unlock()
-		if q.Op != hub.Send && q.Op != hub.Stored {
-			return hub.Verdict{}
-		}
-		if asked++; every > 0 && asked%every == 0 {
-			wrong++
-			if v := faults[wrong%len(faults)]; q.Op == hub.Send || v.Action != hub.Refuse {
-				return v
-			}
-		}
-		if q.Op == hub.Stored {
-			return hub.Verdict{}
-		}
-		return hub.Verdict{Delay: time.Duration(dice.IntN(30)) * time.Millisecond}
-	})
+	b.Fault(t, evhubtest.On{Op: evhubtest.Send, Times: -1}, evhubtest.Delay(0, 30*time.Millisecond))
 }
 
 // write has 100 writers send 10 times two messages each, a quarter of them without key, and gives the outcome of each body. Bodies of one
@@ -442,7 +433,7 @@ func write(t *testing.T, n *Notifier, patience time.Duration) map[string]string 
 // wantTruth compares what writers were told with what is stored, and counts the outcomes.
 func (b *broker) wantTruth(results map[string]string) map[string]int {
 	b.t.Helper()
-	counts, tally := b.counts(), map[string]int{}
+	events, counts, tally := b.stored(), b.counts(), map[string]int{}
 	for body, outcome := range results {
 		tally[outcome]++
 		count := counts[body]
@@ -451,18 +442,16 @@ func (b *broker) wantTruth(results map[string]string) map[string]int {
 		}
 	}
 	last := map[string]string{}
-	for i := range b.hub().PartitionCount() {
-		for _, p := range b.stored(i) {
-			body := string(p.Body)
-			writer := body[:strings.LastIndex(body, "/")]
-			if p.Key == "" || results[body] == "unknown" { // what was lost may come late, from the old connection
-				continue
-			}
-			if body <= last[writer] {
-				b.t.Errorf("%s is stored after %s", body, last[writer])
-			}
-			last[writer] = body
+	for _, e := range events {
+		body := string(e.Body)
+		writer := body[:strings.LastIndex(body, "/")]
+		if e.PartitionKey == "" || results[body] == "unknown" { // what was lost may come late, from the old connection
+			continue
 		}
+		if body <= last[writer] {
+			b.t.Errorf("%s is stored after %s", body, last[writer])
+		}
+		last[writer] = body
 	}
 	return tally
 }
@@ -478,9 +467,9 @@ func TestCopies(t *testing.T) {
 		m.Body[0], m.Properties["p"].([]byte)[0], m.ContentType = 'X', 'X', "X"
 		m.Properties["new"] = struct{}{} // cannot be encoded
 		b.must(opened.send(t.Context()))
-		p := b.stored(1)[0]
-		if string(p.Body) != "body" || p.ContentType != "a/b" || !reflect.DeepEqual(p.Properties, map[string]any{"p": []byte("q")}) {
-			t.Errorf("stored: %+v", p)
+		e := b.rec.Next(t)
+		if string(e.Body) != "body" || e.ContentType != "a/b" || e.Partition != "1" || !reflect.DeepEqual(e.Properties, map[string]any{"p": []byte("q")}) {
+			t.Errorf("stored: %+v", e)
 		}
 	})
 }
@@ -532,13 +521,8 @@ func TestBusyBroker(t *testing.T) {
 	withBroker(t, Options{}, func(t *testing.T, b *broker, n *Notifier) {
 		want(t, "before", reasonsOf(n.Send(t.Context(), "", plain("warm")...)), "stored")
 		const storm, every = 3 * time.Second, 10 * time.Millisecond
-		start := time.Now()
-		b.e.Hall.SetRules(rulesFunc(func(q *hub.Subject) hub.Verdict {
-			if q.Op == hub.Send && time.Since(start) < storm {
-				return hub.Verdict{Action: hub.Refuse, Err: &hub.Error{Kind: hub.Busy, Text: "Slow down."}}
-			}
-			return hub.Verdict{}
-		}))
+		busy := b.Fault(t, evhubtest.On{Op: evhubtest.Send, Times: -1}, evhubtest.Throttle())
+		time.AfterFunc(storm, busy.Remove)
 		var all []*later
 		for i := range int((storm + 2*time.Second) / every) {
 			all = append(all, n.later(t.Context(), time.Duration(i)*every, keyed(fmt.Sprint(i%100), fmt.Sprint(i))...))
@@ -560,10 +544,6 @@ func TestBusyBroker(t *testing.T) {
 		if recovered >= storm+2*time.Second {
 			t.Errorf("recovered at %v, want less than 2s after %v", recovered, storm)
 		}
-		for body, count := range b.counts() {
-			if count != 1 {
-				t.Errorf("%s is there %d times", body, count)
-			}
-		}
+		b.rec.WantUnique(t, func(e evhubtest.Event) string { return string(e.Body) })
 	})
 }

@@ -2,13 +2,14 @@ package local
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 
-	"github.com/evhub-dev/evhub/internal/event"
 	"github.com/evhub-dev/evhub/internal/eventlog"
 	"github.com/evhub-dev/evhub/internal/eventlog/memlog"
 	"github.com/evhub-dev/evhub/internal/hub"
+	"github.com/evhub-dev/evhub/internal/kit"
 	"github.com/evhub-dev/evhub/notify"
 )
 
@@ -19,6 +20,8 @@ type rig struct {
 	hall      *hub.Hall
 	namespace *hub.Namespace
 	hub       *hub.Hub
+	space     *kit.Space // of the namespace, to look at
+	start     kit.Mark
 	n         *Notifier
 }
 
@@ -33,6 +36,10 @@ func newRig(t testing.TB, store eventlog.Store, o Options) *rig {
 		t.Fatal(err)
 	}
 	r.create()
+	if r.space, err = kit.New(kit.Options{Hall: r.hall}).Open("ns"); err != nil {
+		t.Fatal(err)
+	}
+	r.start = r.space.Mark()
 	r.n = New(r.hall, r.namespace, o)
 	t.Cleanup(func() {
 		r.n.Close(context.Background())
@@ -60,36 +67,29 @@ func (r *rig) send(ctx context.Context, messages ...notify.Message) []notify.Res
 }
 
 // stored gives what a partition holds.
-func (r *rig) stored(partition int) (list []event.Plain) {
+func (r *rig) stored(partition int) (list []kit.Event) {
 	r.t.Helper()
-	var records eventlog.Records
-	defer records.Release()
-	log := r.hub.PartitionAt(partition).Log()
-	for from := int64(0); from < log.State().Next.Seq; from += int64(len(records.List)) {
-		records.Release()
-		if err := log.Read(from, 1<<20, &records); err != nil {
-			r.t.Fatal(err)
-		}
-		for _, rec := range records.List {
-			s, err := event.Open(rec.Data)
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			p, err := s.Plain()
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			list = append(list, p)
+	for _, e := range r.all() {
+		if e.Partition == r.hub.PartitionAt(partition).ID() {
+			list = append(list, e)
 		}
 	}
 	return list
 }
 
-func (r *rig) storedCount() (n int) {
-	for i := range r.hub.PartitionCount() {
-		n += len(r.stored(i))
+func (r *rig) storedCount() int {
+	r.t.Helper()
+	return len(r.all())
+}
+
+// all gives what the hub got since the rig was made.
+func (r *rig) all() []kit.Event {
+	r.t.Helper()
+	events, _, err := r.space.Events(r.hub.Name(), r.start, math.MaxInt)
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	return n
+	return events
 }
 
 func wantReason(t testing.TB, what string, got notify.Result, want notify.Reason) {

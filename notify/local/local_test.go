@@ -37,7 +37,7 @@ func TestSend(t *testing.T) {
 		t.Errorf("messages without key stand at %+v and %+v, want one partition, in order", results[0], results[3])
 	}
 	got := r.stored(place)[results[1].Sequence]
-	if got.ID != "m1" || got.ContentType != "application/json" || string(got.Body) != `{"a":1}` || got.Key != "device-1" {
+	if got.ID != "m1" || got.ContentType != "application/json" || string(got.Body) != `{"a":1}` || got.PartitionKey != "device-1" {
 		t.Errorf("stored %+v", got)
 	}
 	if p := got.Properties; len(p) != 3 || p["tenant"] != "contoso" || p["count"] != int64(3) || fmt.Sprint(p["at"]) != fmt.Sprint(noon.UnixMilli()) {
