@@ -191,3 +191,34 @@ func TestTokenJWTErrors(t *testing.T) {
 	evhub(t, nil, "", "token", "jwt", "--issuer", "http://127.0.0.1:1/issuer").fails(t, exitFailed, "127.0.0.1:1", "evhub serve")
 	evhub(t, nil, "", "token", "jwt", "--issuer", s.Admin).fails(t, exitFailed, "issuer")
 }
+
+// TestGatewayLocal: the file that docs/OPERATIONS.md has people try works beside evhub serve.
+func TestGatewayLocal(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../deploy/gateway-local.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t)
+	here := string(text)
+	for local, own := range map[string]string{
+		"127.0.0.1:8090": "127.0.0.1:0", "127.0.0.1:8081": "127.0.0.1:0", "127.0.0.1:5672": s.AMQP, "http://localhost:8080/issuer": s.Issuer,
+	} {
+		if !strings.Contains(here, local) {
+			t.Errorf("the file has no %s", local)
+		}
+		here = strings.ReplaceAll(here, local, own)
+	}
+	g := startGateway(t, writeFile(t, "gateway-local.yaml", here))
+	token := strings.TrimSpace(evhub(t, nil, "", "token", "jwt", "--issuer", s.Issuer, "--send", "orders").ok(t))
+	if status, answer := g.post(t, "orders", token, `{"Hello":"World!"}`); status != 201 || !strings.Contains(answer, `"id":"`) {
+		t.Errorf("%d %s; %s", status, answer, g.said)
+	}
+	if got := bodies(s.events(t, "eh1")); len(got) != 1 || got[0] != `{"Hello":"World!"}` {
+		t.Errorf("stored: %q", got)
+	}
+	g.stop()
+	if code := <-g.ended; code != exitDone {
+		t.Errorf("exit code %d: %s", code, g.said)
+	}
+}

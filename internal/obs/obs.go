@@ -29,11 +29,20 @@ const (
 // NewLogger writes records of level and above to w, one Write call each: as JSON objects, or as lines for people, in colour if asked:
 //
 //	15:04:05.000 INFO  message key=value
+//
+// A duration is text with its unit in both, such as "1.5s": nobody guesses that a number counts nanoseconds.
 func NewLogger(w io.Writer, level slog.Level, json, colour bool) *slog.Logger {
 	if json {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: unitOf}))
 	}
 	return slog.New(&textHandler{out: &output{w: w}, level: level, colour: colour})
+}
+
+func unitOf(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // Tee logs to all loggers, each with its own level: a terminal and a file, say.

@@ -56,3 +56,12 @@ func TestTeeKeepsLevelsApart(t *testing.T) {
 		t.Errorf("file: %q", got)
 	}
 }
+
+func TestJSONDurations(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	NewLogger(&out, slog.LevelInfo, true, false).Info("ready", "took", 1500*time.Millisecond, slog.Group("drain", "for", 25*time.Second), "n", 3)
+	if got, want := out.String(), `"took":"1.5s","drain":{"for":"25s"},"n":3}`; !strings.HasSuffix(got, want+"\n") {
+		t.Errorf("got %s, want %s at the end", got, want)
+	}
+}
