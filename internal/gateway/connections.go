@@ -133,6 +133,16 @@ func (c *Connections) End(ctx context.Context) error {
 	}
 }
 
+// Cut closes what End has left, whatever it is doing. It does so below TLS, whose farewell waits 5 s for a peer that does not read.
+func (c *Connections) Cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for one := range c.open {
+		one.Close()
+	}
+	clear(c.open)
+}
+
 func (c *Connections) shutDoor() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

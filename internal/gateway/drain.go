@@ -73,10 +73,12 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	}
 	select {
 	case <-g.gate.close():
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("gateway: %d requests were under way when draining had to end: %w", g.gate.count(), context.Cause(ctx))
+		if n := g.gate.count(); n > 0 {
+			return fmt.Errorf("gateway: %d requests were under way when draining had to end: %w", n, context.Cause(ctx))
+		}
 	}
+	return nil
 }
 
 func (g *Gateway) waitNotice(ctx context.Context) error {

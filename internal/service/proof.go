@@ -16,11 +16,6 @@ const (
 	pauseMax = 30 * time.Second
 )
 
-// target is a way out that can be proven.
-type target interface {
-	Ready(context.Context) error
-}
-
 // proof is whether every way out was once open to its end: token, connection and link of each hub. One goroutine tries until they were.
 type proof struct {
 	clock  clock.Clock
@@ -33,12 +28,8 @@ type proof struct {
 	last error      // of the last round
 }
 
-func newProof[T target](targets []T, c clock.Clock, log *slog.Logger) *proof {
-	p := &proof{clock: c, log: log, last: errors.New("the targets are being reached for the first time")}
-	for _, t := range targets {
-		p.open = append(p.open, t)
-	}
-	return p
+func newProof(targets []target, c clock.Clock, log *slog.Logger) *proof {
+	return &proof{clock: c, log: log, open: targets, last: errors.New("the targets are being reached for the first time")}
 }
 
 func (p *proof) start() {

@@ -14,6 +14,7 @@ import (
 
 // lateTarget can be reached from a moment on.
 type lateTarget struct {
+	target
 	from  time.Time
 	tries int
 }
@@ -30,7 +31,7 @@ func TestProofTriesUntilAllWereReached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := &lateTarget{}, &lateTarget{from: time.Now().Add(time.Minute)}
-		p := newProof([]*lateTarget{near, far}, clock.System, slog.New(slog.DiscardHandler))
+		p := newProof([]target{near, far}, clock.System, slog.New(slog.DiscardHandler))
 		if p.err() == nil {
 			t.Error("proven before a try")
 		}
@@ -50,7 +51,7 @@ func TestProofTriesUntilAllWereReached(t *testing.T) {
 func TestProofStopsWhileItWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newProof([]*lateTarget{{from: time.Now().Add(time.Hour)}}, clock.System, slog.New(slog.DiscardHandler))
+		p := newProof([]target{&lateTarget{from: time.Now().Add(time.Hour)}}, clock.System, slog.New(slog.DiscardHandler))
 		p.start()
 		time.Sleep(10 * time.Second)
 		p.stop()

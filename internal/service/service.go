@@ -25,6 +25,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/gateway"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/outbound"
+	"github.com/evhub-dev/evhub/notify/eventhubs"
 )
 
 // answerTime is for the last answers of a service that runs out of time, if that much lies behind drain.wait.
@@ -48,7 +49,7 @@ type Service struct {
 	log     *slog.Logger
 	tokens  *jwt.Verifier
 	gateway *gateway.Gateway
-	targets []*outbound.Target
+	targets []target
 	proof   *proof
 
 	api, probes *http.Server
@@ -58,6 +59,15 @@ type Service struct {
 	serving  sync.WaitGroup
 	draining atomic.Bool
 	failed   chan error // capacity 1: the first server that fell
+}
+
+// target is an outbound.Target. Those of tests hang.
+type target interface {
+	Name() string
+	Ready(context.Context) error
+	Close(context.Context) error
+	Stats() map[string]eventhubs.Stats
+	Waiting() map[string]outbound.Waiting
 }
 
 // Start makes the parts, opens the listeners, and serves. ctx bounds the start only.
@@ -89,7 +99,7 @@ func (s *Service) make(ctx context.Context) error {
 	s.proof = newProof(s.targets, s.o.Clock, s.log)
 	issuers, rules := c.Trust()
 	if s.tokens, err = jwt.New(jwt.Options{Issuers: issuers, Rules: rules, Clock: s.o.Clock, Log: s.log}); err != nil {
-		return err
+		return c.Explain(err)
 	}
 	set := metrics.NewSet()
 	set.RegisterMetricsWriter(s.writeMetrics)
@@ -221,40 +231,78 @@ func (s *Service) lastAnswers() time.Duration {
 	return min(answerTime, (d.Total-d.Wait)/2)
 }
 
-// Shutdown ends in order: readiness, requests, what waits to be sent, connections out, listeners, connections of callers. The probes answer
-// until the end. When ctx ends first, callers that still wait are told what became of their messages, for which there is at most a second more. The
-// error says what was not done.
+// Shutdown ends in order: readiness, requests, then what waits to be sent with the connections out, and beside that listeners and connections
+// of callers. The probes answer until the end. When ctx ends first, callers that still wait are told what became of their messages, for which
+// there is at most a second more; what is open then is cut or left behind. The error says what was not done.
 func (s *Service) Shutdown(ctx context.Context) error {
 	err := s.gateway.Drain(ctx)
 	s.draining.Store(true)
-	s.proof.stop()
-	err = errors.Join(err, s.closeTargets(ctx))
-	s.endConnections(ctx)
-	s.tokens.Close()
+	last, cancel := after(ctx, s.lastAnswers())
+	defer cancel()
+	var callers sync.WaitGroup
+	callers.Go(func() { s.endConnections(last) })
+	err = errors.Join(err, endAll(last, s.parts(ctx)))
+	callers.Wait()
 	s.probes.Close()
 	s.serving.Wait()
 	return err
 }
 
+// after gives a context that ends some time after ctx.
+func after(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return later, func() { stop(); cancel() }
+}
+
 // endConnections gives callers the time to read their answers, and to hear that they should go elsewhere.
 func (s *Service) endConnections(ctx context.Context) {
-	if s.apiDoor.End(ctx) != nil {
-		answers, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lastAnswers())
-		defer cancel()
-		if err := s.apiDoor.End(answers); err != nil {
-			s.log.Warn("callers were cut off, since the time to drain is over", "err", err)
-		}
+	if err := s.apiDoor.End(ctx); err != nil {
+		s.log.Warn("callers were cut off, since the time to drain is over", "err", err)
 	}
+	s.apiDoor.Cut()
 	s.api.Close()
 }
 
-func (s *Service) closeTargets(ctx context.Context) error {
-	errs := make([]error, len(s.targets))
-	var closing sync.WaitGroup
-	for i, target := range s.targets {
-		closing.Go(func() { errs[i] = target.Close(ctx) })
+// part is something to end.
+type part struct {
+	name string
+	end  func() error
+}
+
+// parts are what is behind the requests. With ctx ends the patience for what waits to be sent.
+func (s *Service) parts(ctx context.Context) []part {
+	list := []part{
+		{"the keys of issuers", func() error { s.tokens.Close(); return nil }}, // and with it whoever still waits for keys
+		{"the proof of targets", func() error { s.proof.stop(); return nil }},
 	}
-	closing.Wait()
+	for _, t := range s.targets {
+		list = append(list, part{"target " + t.Name(), func() error { return t.Close(ctx) }})
+	}
+	return list
+}
+
+// endAll ends parts, all at once. What has not ended with ctx is left behind, and named in the error: the SDK holds locks while it asks for a
+// token or writes to a peer that does not read, and no context reaches it there.
+func endAll(ctx context.Context, parts []part) error {
+	type end struct {
+		of  int
+		err error
+	}
+	ends := make(chan end, len(parts))
+	errs := make([]error, len(parts))
+	for i, p := range parts {
+		errs[i] = fmt.Errorf("%s: did not end in time", p.name)
+		go func() { ends <- end{i, p.end()} }()
+	}
+	for range parts {
+		select {
+		case e := <-ends:
+			errs[e.of] = e.err
+		case <-ctx.Done():
+			return errors.Join(errs...)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -271,5 +319,7 @@ func (s *Service) giveUp() {
 	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.closeTargets(gone)
+	for _, t := range s.targets {
+		t.Close(gone) // nothing was sent, so there is nothing to wait for
+	}
 }

@@ -251,6 +251,17 @@ func TestStartSaysWhatCannotListen(t *testing.T) {
 	}
 }
 
+// TestStartSaysWhichKeyFile has a key file go away after the configuration was read.
+func TestStartSaysWhichKeyFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.config(t, w.amqp)
+	c.Issuers[0].KeysFile = "/no/such/keys.pem"
+	if _, err := Start(t.Context(), Options{Config: c}); err == nil || !strings.HasPrefix(err.Error(), "issuers[0].keysFile: open /no/such/keys.pem") {
+		t.Errorf("start: %v", err)
+	}
+}
+
 // TestMetricsBegin wants a series for what has not happened yet: a rate needs the zero before the first.
 func TestMetricsBegin(t *testing.T) {
 	t.Parallel()
