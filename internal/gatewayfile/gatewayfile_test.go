@@ -258,6 +258,7 @@ func FuzzParse(f *testing.F) {
 		if _, rules := c.Trust(); len(rules) < len(c.Rules) {
 			t.Fatalf("rules got lost: %+v", c)
 		}
+		wantTaken(t, c)
 	})
 }
 

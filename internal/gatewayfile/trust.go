@@ -1,8 +1,10 @@
 package gatewayfile
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -48,20 +50,62 @@ const hubMark = "<hub>"
 
 // Trust gives what package jwt takes. A tenant of Entra becomes two issuers, and a rule for it two rules.
 func (c *Config) Trust() (issuers []jwt.Issuer, rules []jwt.Rule) {
+	t := c.trust()
+	return t.issuers, t.rules
+}
+
+// trust is what package jwt takes, and which of the file's issuers and rules each of it comes from.
+type trust struct {
+	issuers            []jwt.Issuer
+	rules              []jwt.Rule
+	ofIssuers, ofRules []int
+}
+
+func (c *Config) trust() (t trust) {
 	urls := make(map[string][]string)
-	for i := range c.Issuers {
-		issuer := &c.Issuers[i]
+	for n := range c.Issuers {
+		issuer := &c.Issuers[n]
 		for _, made := range issuer.issuers() {
-			issuers = append(issuers, made)
+			t.issuers, t.ofIssuers = append(t.issuers, made), append(t.ofIssuers, n)
 			urls[issuer.called()] = append(urls[issuer.called()], made.URL)
 		}
 	}
-	for i := range c.Rules {
-		for _, u := range urls[c.Rules[i].Issuer] {
-			rules = append(rules, c.Rules[i].rule(u))
+	for n := range c.Rules {
+		for _, u := range urls[c.Rules[n].Issuer] {
+			t.rules, t.ofRules = append(t.rules, c.Rules[n].rule(u)), append(t.ofRules, n)
 		}
 	}
-	return issuers, rules
+	return t
+}
+
+// Explain is an error that jwt.New had with what Trust gave, with the path that the file has for it. Other errors stay as they are.
+func (c *Config) Explain(err error) error {
+	e, ok := errors.AsType[*jwt.OptionError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.pathOf(e), e.Err)
+}
+
+func (c *Config) pathOf(e *jwt.OptionError) string {
+	list, of, fields := "issuers", c.trust().ofIssuers, reflect.TypeFor[Issuer]()
+	if e.List == "Rules" {
+		list, of, fields = "rules", c.trust().ofRules, reflect.TypeFor[Rule]()
+	}
+	if e.Index < 0 {
+		return list
+	}
+	n := of[e.Index]
+	name, index, indexed := strings.Cut(e.Field, "[")
+	if list == "issuers" && name == "URL" && c.Issuers[n].URL == "" {
+		name = "Entra" // whose URLs are made of it
+	}
+	f, _ := fields.FieldByName(name) // the structs of both packages call the same thing by the same name
+	path := join(item(list, n), f.Tag.Get("key"))
+	if indexed {
+		path += "[" + index
+	}
+	return path
 }
 
 // called is what rules call the issuer.

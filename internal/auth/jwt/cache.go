@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	cacheTimeMax  = 5 * time.Minute
-	forgedTime    = time.Minute
-	forgedEntries = 8 << 10 // of some 100 bytes each
-	shardCount    = 16      // so that cores seldom meet
+	cacheTimeMax = 5 * time.Minute
+	badTime      = time.Minute
+	badEntries   = 8 << 10 // of some 400 bytes each
+	shardCount   = 16      // so that cores seldom meet
 )
 
 // digest stands for a token's text.

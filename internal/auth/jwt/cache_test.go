@@ -176,3 +176,49 @@ func TestAllAtOnce(t *testing.T) {
 		running.Wait()
 	})
 }
+
+// TestRefusedForGood wants a token that no time will make good to cost a signature's check once, and not each time it comes. Whoever has an
+// expired token has as many requests with it as they like.
+func TestRefusedForGood(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		change func(f *forge)
+		reason Reason
+		costs  bool // each time
+	}{
+		{"forged", func(f *forge) { f.key = keyPairs()["foreign ec"] }, BadSignature, false},
+		{"expired", claim("exp", stamp(now.Add(-time.Hour))), Expired, false},
+		{"for another service", claim("aud", `"other"`), WrongAudience, false},
+		{"of another tenant", claim("tid", `"other"`), WrongTenant, false},
+		{"without an end", func(f *forge) { f.claims.remove("exp") }, BadClaim, false},
+		{"an ID token", func(f *forge) { f.header.remove("typ"); f.claims.remove("scope") }, WrongType, false},
+		{"not yet", claim("nbf", stamp(now.Add(time.Hour))), NotYet, true},
+		{"for too long from now", func(f *forge) { f.claims.remove("iat"); f.claims.set("exp", stamp(now.Add(25*time.Hour))) }, TooLong, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			clock := &still{clock.System, now}
+			v := newVerifier(t, Options{
+				Issuers: []Issuer{{URL: issuerURL, Audiences: []string{audience}, Keys: publicSet(t), Tenant: "ours"}}, Rules: []Rule{sendRule()}, Clock: clock,
+			})
+			f := newForge(t, "ec", "ES256", now)
+			f.claims.add("tid", `"ours"`)
+			row.change(f)
+			header := []string{"Bearer " + f.text()}
+			_, err := v.Verify(t.Context(), header)
+			wantRefused(t, err, 401, row.reason)
+			_, err = v.Remembered(header)
+			if row.costs && err != nil || !row.costs && err == nil {
+				t.Errorf("remembered: %v", err)
+			}
+			if err != nil {
+				wantRefused(t, err, 401, row.reason)
+			}
+			clock.now = now.Add(-time.Second) // the clock was wrong, and is set
+			if _, err = v.Remembered(header); err != nil {
+				t.Errorf("remembered from the future: %v", err)
+			}
+		})
+	}
+}

@@ -58,8 +58,12 @@ func (e *Error) Error() string { return e.Text }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// TookWork tells whether finding it out took a signature's check or a question to the issuer, and the token is at fault.
+// TookWork tells whether finding it out took a signature's check or a question to the issuer, and anyone can make as many such tokens as they
+// like. Of those that an issuer has signed there are few, and each is looked at once in a while.
 func (e *Error) TookWork() bool { return e.Reason == BadSignature || e.Reason == UnknownKey }
+
+// lasts tells whether the same token will be refused again as long as the keys are the same.
+func (e *Error) lasts() bool { return e.Reason != NotYet && e.Reason != TooLong }
 
 // Challenge is the value of WWW-Authenticate for this answer (RFC 6750 section 3), "" for a 503, which is not the token's fault. More
 // parameters may be appended after a comma.

@@ -2,7 +2,6 @@ package jwt
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +16,7 @@ type Verifier struct {
 	issuers map[string]*trusted // by URL
 	order   []*trusted
 	cache   *cache
-	forged  *cache // tokens with a signature that is not their issuer's, apart, so that they cost the good ones no room
+	bad     *cache // tokens that were refused for good, apart, so that they cost the good ones no room
 
 	cancel  context.CancelFunc // ends the keyrings
 	running sync.WaitGroup     // their goroutines
@@ -35,18 +34,18 @@ type trusted struct {
 }
 
 // New checks the options and begins to fetch keys, with one goroutine for each issuer whose keys may change; Close ends them. Key files are
-// read at once, so that one that is missing or has no key is an error here.
+// read at once, so that one that is missing or has no key is an error here. Every error is an *OptionError.
 func New(o Options) (*Verifier, error) {
 	o, err := o.checked()
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{clock: o.Clock, issuers: make(map[string]*trusted), cache: newCache(o.CacheEntries), forged: newCache(forgedEntries)}
+	v := &Verifier{clock: o.Clock, issuers: make(map[string]*trusted), cache: newCache(o.CacheEntries), bad: newCache(badEntries)}
 	for i := range o.Issuers {
 		t := &trusted{Issuer: o.Issuers[i], rules: rulesOf(o.Issuers[i].URL, o.Rules)}
 		t.keys = keyring{issuer: t.URL, clock: o.Clock, log: o.Log, changed: v.forget}
 		if err := t.open(&o); err != nil {
-			return nil, fmt.Errorf("Issuers[%d].%w", i, err)
+			return nil, err.of("Issuers", i)
 		}
 		v.issuers[t.URL] = t
 		v.order = append(v.order, t)
@@ -62,7 +61,7 @@ func New(o Options) (*Verifier, error) {
 }
 
 // open sets where the keys come from, and reads those that are on this machine.
-func (t *trusted) open(o *Options) error {
+func (t *trusted) open(o *Options) *OptionError {
 	switch {
 	case t.Keys != nil:
 		set, err := parseJWKS(t.Keys, t.Algorithms)
@@ -70,7 +69,7 @@ func (t *trusted) open(o *Options) error {
 			err = t.keys.adopt(set, o.Clock.Now())
 		}
 		if err != nil {
-			return fmt.Errorf("Keys: %w", err)
+			return wrong("Keys", "%w", err)
 		}
 	case t.KeysFile != "":
 		t.keys.source = &file{path: t.KeysFile, allowed: t.Algorithms}
@@ -79,7 +78,7 @@ func (t *trusted) open(o *Options) error {
 			err = t.keys.adopt(set, o.Clock.Now())
 		}
 		if err != nil {
-			return fmt.Errorf("KeysFile: %w", err)
+			return wrong("KeysFile", "%w", err)
 		}
 	default:
 		client := o.Client
@@ -123,8 +122,8 @@ func (v *Verifier) Verify(ctx context.Context, authorization []string) (*Princip
 	return principal, nil
 }
 
-// Remembered answers as Verify would where that costs no more than a hash: for a token that was verified a short time ago, one whose
-// signature was found forged, and a request without a token. Where it gives neither principal nor error, Verify has to look.
+// Remembered answers as Verify would where that costs no more than a hash: for a token that was verified or refused for good a short time
+// ago, and for a request without a token. Where it gives neither principal nor error, Verify has to look.
 func (v *Verifier) Remembered(authorization []string) (*Principal, error) {
 	compact, err := bearer(authorization)
 	if err == nil {
@@ -134,7 +133,7 @@ func (v *Verifier) Remembered(authorization []string) (*Principal, error) {
 			v.verified.Add(1)
 			return principal, nil
 		}
-		err = v.forged.find(&d, now).refusal
+		err = v.bad.find(&d, now).refusal
 	}
 	if err == nil {
 		return nil, nil
@@ -146,7 +145,7 @@ func (v *Verifier) Remembered(authorization []string) (*Principal, error) {
 // forget is called when an issuer has other keys.
 func (v *Verifier) forget() {
 	v.cache.empty()
-	v.forged.empty()
+	v.bad.empty()
 }
 
 func (v *Verifier) verify(ctx context.Context, authorization []string) (*Principal, *Error) {
@@ -159,7 +158,7 @@ func (v *Verifier) verify(ctx context.Context, authorization []string) (*Princip
 		v.cacheHits.Add(1)
 		return principal, nil
 	}
-	if err := v.forged.find(&d, v.clock.Now()).refusal; err != nil {
+	if err := v.bad.find(&d, v.clock.Now()).refusal; err != nil {
 		return nil, err
 	}
 	t, err := parseToken(compact)
@@ -173,31 +172,37 @@ func (v *Verifier) verify(ctx context.Context, authorization []string) (*Princip
 	if err := t.checkHeader(&issuer.Issuer); err != nil {
 		return nil, err
 	}
-	epoch, forgedEpoch := v.cache.epoch.Load(), v.forged.epoch.Load()
+	epoch, badEpoch := v.cache.epoch.Load(), v.bad.epoch.Load()
 	set, err := issuer.keys.find(ctx, t.kid)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.verify(set.keys(t.kid)); err != nil {
-		if err.Reason == BadSignature {
-			v.forged.put(&d, forgedEpoch, entry{refusal: err, until: v.clock.Now().Add(forgedTime).UnixNano()})
-		}
-		return nil, err
-	}
-	c, err := readClaims(t.payload)
-	if err != nil {
-		return nil, err
-	}
 	now := v.clock.Now()
-	if err := issuer.check(c, now); err != nil {
-		return nil, err
-	}
-	if err := t.checkAccess(c); err != nil {
+	c, err := issuer.judge(t, set, now)
+	if err != nil {
+		if err.lasts() {
+			v.bad.put(&d, badEpoch, entry{refusal: err, from: now.UnixNano(), until: now.Add(badTime).UnixNano()})
+		}
 		return nil, err
 	}
 	principal := issuer.principal(c)
 	v.cache.put(&d, epoch, issuer.entry(principal, c, set, now))
 	return principal, nil
+}
+
+// judge checks the signature first: what is said about claims is for whoever the issuer gave them to.
+func (t *trusted) judge(given *token, set *keySet, now time.Time) (*claims, *Error) {
+	if err := given.verify(set.keys(given.kid)); err != nil {
+		return nil, err
+	}
+	c, err := readClaims(given.payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.check(c, now); err != nil {
+		return nil, err
+	}
+	return c, given.checkAccess(c)
 }
 
 func (t *trusted) principal(c *claims) *Principal {

@@ -1,7 +1,6 @@
 package jwt
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -134,31 +133,58 @@ func IsHubName(name string) bool {
 
 const hubLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
-// checked gives the options with their defaults, or what is wrong, with its path.
+// OptionError is why New does not take its options.
+type OptionError struct {
+	List  string // Issuers or Rules
+	Index int    // of the one in it; -1: the list itself
+	Field string // of that, such as KeysFile or Algorithms[1]
+	Err   error  // what is wrong, for whoever has written the options in Go or elsewhere: it names no field
+}
+
+func (e *OptionError) Error() string {
+	if e.Index < 0 {
+		return e.List + ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("%s[%d].%s: %s", e.List, e.Index, e.Field, e.Err)
+}
+
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// wrong is an OptionError that does not know its place yet.
+func wrong(field, format string, args ...any) *OptionError {
+	return &OptionError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+func (e *OptionError) of(list string, index int) *OptionError {
+	e.List, e.Index = list, index
+	return e
+}
+
+// checked gives the options with their defaults, or an *OptionError.
 func (o Options) checked() (Options, error) {
 	if len(o.Issuers) == 0 {
-		return o, errors.New("Issuers: at least one is needed")
+		return o, wrong("", "at least one is needed").of("Issuers", -1)
 	}
 	if len(o.Rules) == 0 {
-		return o, errors.New("Rules: at least one is needed, for without a rule no token may do anything")
+		return o, wrong("", "at least one is needed, for without a rule no token may do anything").of("Rules", -1)
 	}
 	urls := make(map[string]bool)
 	o.Issuers = slices.Clone(o.Issuers)
 	for i := range o.Issuers {
 		if err := o.Issuers[i].complete(); err != nil {
-			return o, fmt.Errorf("Issuers[%d].%w", i, err)
+			return o, err.of("Issuers", i)
 		}
 		if urls[o.Issuers[i].URL] {
-			return o, fmt.Errorf("Issuers[%d].URL: %.200q is there twice", i, o.Issuers[i].URL)
+			return o, wrong("URL", "%.200q is there twice", o.Issuers[i].URL).of("Issuers", i)
 		}
 		urls[o.Issuers[i].URL] = true
 	}
 	for i := range o.Rules {
 		if err := o.Rules[i].check(); err != nil {
-			return o, fmt.Errorf("Rules[%d].%w", i, err)
+			return o, err.of("Rules", i)
 		}
 		if !urls[o.Rules[i].Issuer] {
-			return o, fmt.Errorf("Rules[%d].Issuer: no issuer has the URL %.200q; it must be the same to the letter", i, o.Rules[i].Issuer)
+			return o, wrong("Issuer", "no issuer is called %.200q; it must be the same to the letter", o.Rules[i].Issuer).of("Rules", i)
 		}
 	}
 	if o.Clock == nil {
@@ -176,40 +202,40 @@ func (o Options) checked() (Options, error) {
 func algorithmsDefault() []string { return []string{"RS256", "PS256", "ES256", "EdDSA"} }
 
 // complete checks an issuer and fills in its defaults.
-func (i *Issuer) complete() error {
+func (i *Issuer) complete() *OptionError {
 	if err := i.checkKeysFrom(); err != nil {
 		return err
 	}
 	if len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
-		return errors.New("Audiences: name the audience that tokens for this service have, such as api://events")
+		return wrong("Audiences", "name the audience that tokens for this service have, such as api://events")
 	}
 	if i.Algorithms == nil {
 		i.Algorithms = algorithmsDefault()
 	}
 	for n, name := range i.Algorithms {
 		if _, known := algorithms[name]; !known {
-			return fmt.Errorf("Algorithms[%d]: %.40q is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA", n, name)
+			return wrong(fmt.Sprintf("Algorithms[%d]", n), "%.40q is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA", name)
 		}
 	}
 	if i.Leeway == 0 {
 		i.Leeway = leewayDefault
 	}
 	if i.Leeway < 0 || i.Leeway > leewayMax {
-		return fmt.Errorf("Leeway: %v is not between 0 and %v", i.Leeway, leewayMax)
+		return wrong("Leeway", "%v is not between 0 and %v", i.Leeway, leewayMax)
 	}
 	if i.LifetimeMax == 0 {
 		i.LifetimeMax = lifetimeDefault
 	}
 	if i.LifetimeMax < 0 {
-		return fmt.Errorf("LifetimeMax: %v is less than 0", i.LifetimeMax)
+		return wrong("LifetimeMax", "%v is less than 0", i.LifetimeMax)
 	}
 	return nil
 }
 
 // checkKeysFrom checks the URL as well: as an address only if metadata are looked up there.
-func (i *Issuer) checkKeysFrom() error {
+func (i *Issuer) checkKeysFrom() *OptionError {
 	if i.URL == "" || len(i.URL) > 512 || strings.Trim(i.URL, printable) != "" || strings.Contains(i.URL, "#") {
-		return fmt.Errorf("URL: %.200q is not the identifier of an issuer, which has 1 to 512 printable characters and no #", i.URL)
+		return wrong("URL", "%.200q is not the identifier of an issuer, which has 1 to 512 printable characters and no #", i.URL)
 	}
 	sources := 0
 	for _, set := range []bool{i.KeysURL != "", i.KeysFile != "", i.Keys != nil} {
@@ -219,14 +245,14 @@ func (i *Issuer) checkKeysFrom() error {
 	}
 	switch {
 	case sources > 1:
-		return errors.New("KeysURL: only one of KeysURL, KeysFile and Keys may be set")
+		return wrong("KeysURL", "the keys have several sources; only one of address, file and the keys themselves may be given")
 	case i.KeysURL != "":
 		if err := checkAddress(i.KeysURL, i.Insecure); err != nil {
-			return fmt.Errorf("KeysURL: %w", err)
+			return wrong("KeysURL", "%w", err)
 		}
 	case sources == 0:
 		if err := checkAddress(i.URL, i.Insecure); err != nil {
-			return fmt.Errorf("URL: %w", err)
+			return wrong("URL", "%w", err)
 		}
 	}
 	return nil
@@ -246,7 +272,7 @@ func checkAddress(address string, insecure bool) error {
 	case u.Scheme != "http":
 		return fmt.Errorf("%.200q must begin with https://", address)
 	case !insecure:
-		return fmt.Errorf("%.200q must begin with https://; http is for an issuer on this machine, with Insecure", address)
+		return fmt.Errorf("%.200q must begin with https://; http is for an issuer on this machine that is said to be insecure", address)
 	case !isLoopback(u.Hostname()):
 		return fmt.Errorf("%.200q must begin with https://; http is for localhost, 127.0.0.1 and [::1] only", address)
 	}
@@ -258,37 +284,37 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
-func (r *Rule) check() error {
+func (r *Rule) check() *OptionError {
 	switch {
 	case r.Kind < App || r.Kind > Any:
-		return errors.New("Kind: say App, User or Any")
+		return wrong("Kind", "say app, user or any")
 	case r.Claim == "":
-		return errors.New("Claim: name the claim that gives the right, such as roles")
+		return wrong("Claim", "name the claim that gives the right, such as roles")
 	case r.Claim == "scp" && r.Kind == App:
-		return errors.New("Claim: scp is what a person lets a program do and no right of an App; use roles")
+		return wrong("Claim", "scp is what a person lets a program do and no right of an app; use roles")
 	case r.Kind == App && r.Role != "":
-		return errors.New("Role: this is for a User's roles; an App's roles are a Claim")
+		return wrong("Role", "this is for a user's roles; an app's roles are a claim")
 	case len(r.Actions) == 0:
-		return errors.New("Actions: at least one is needed")
+		return wrong("Actions", "at least one is needed")
 	case math.IsNaN(r.Rate) || math.IsInf(r.Rate, 0) || r.Rate < 0:
-		return fmt.Errorf("Rate: %v is not a number of messages per second", r.Rate)
+		return wrong("Rate", "%v is not a number of messages per second", r.Rate)
 	case r.BytesPerSecond < 0:
-		return fmt.Errorf("BytesPerSecond: %d is less than 0", r.BytesPerSecond)
+		return wrong("BytesPerSecond", "%d is less than 0", r.BytesPerSecond)
 	}
 	for n, action := range r.Actions {
 		if action != Send {
-			return fmt.Errorf("Actions[%d]: %v is not an action", n, action)
+			return wrong(fmt.Sprintf("Actions[%d]", n), "%v is not an action", action)
 		}
 	}
 	if _, err := parseValue(r.Value); err != nil {
-		return fmt.Errorf("Value: %w", err)
+		return wrong("Value", "%w", err)
 	}
 	if len(r.Hubs) == 0 && !strings.Contains(r.Value, hubMark) {
-		return fmt.Errorf("Hubs: name the hubs, or * for all; they may be left out only where Value has %s", hubMark)
+		return wrong("Hubs", "name the hubs, or * for all; they may be left out only where the claim's value has %s", hubMark)
 	}
 	for n, name := range r.Hubs {
 		if start, isPrefix := strings.CutSuffix(name, "*"); !IsHubName(start) && !(isPrefix && start == "") {
-			return fmt.Errorf("Hubs[%d]: %.300q is neither a hub's name (1 to 256 of A-Z a-z 0-9 . _ -) nor the beginning of one and *", n, name)
+			return wrong(fmt.Sprintf("Hubs[%d]", n), "%.300q is neither a hub's name (1 to 256 of A-Z a-z 0-9 . _ -) nor the beginning of one and *", name)
 		}
 	}
 	return nil

@@ -28,8 +28,8 @@ func TestOptions(t *testing.T) {
 		{"URL with a fragment", func(o *Options) { o.Issuers[0].URL = "https://a#b" }, "Issuers[0].URL"},
 		{"name instead of an URL, with keys", func(o *Options) { o.Issuers[0].URL, o.Rules[0].Issuer = "issuer", "issuer" }, ""},
 		{"name instead of an URL, to look up", func(o *Options) { o.Issuers[0].URL, o.Issuers[0].Keys = "issuer", nil }, "Issuers[0].URL: \"issuer\" is not an address"},
-		{"http", func(o *Options) { o.Issuers[0].URL, o.Issuers[0].Keys = "http://login.example", nil }, "with Insecure"},
-		{"http on this machine", func(o *Options) { o.Issuers[0].URL, o.Issuers[0].Keys = "http://localhost:1", nil }, "with Insecure"},
+		{"http", func(o *Options) { o.Issuers[0].URL, o.Issuers[0].Keys = "http://login.example", nil }, "said to be insecure"},
+		{"http on this machine", func(o *Options) { o.Issuers[0].URL, o.Issuers[0].Keys = "http://localhost:1", nil }, "said to be insecure"},
 		{"http and Insecure", func(o *Options) {
 			o.Issuers[0] = Issuer{URL: "http://login.example", Audiences: []string{"a"}, Insecure: true}
 		}, "for localhost, 127.0.0.1 and [::1] only"},
