@@ -31,7 +31,7 @@ var conditions = map[hub.Kind]amqp.Symbol{
 	hub.Disabled:       amqp.CondEntityDisabled,
 	hub.Updated:        amqp.CondEntityUpdated,
 	hub.Closed:         amqp.CondDetachForced,
-	hub.Unavailable:    amqp.CondServerBusy,
+	hub.Unavailable:    amqp.CondTimeout, // what every SDK sends again as it does after server-busy, which says that nothing was stored
 }
 
 // kinds are the hall's words for the conditions that this door chooses by itself.

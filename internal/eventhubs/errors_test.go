@@ -32,7 +32,7 @@ func TestConditions(t *testing.T) {
 		hub.Disabled:       "com.microsoft:entity-disabled",
 		hub.Updated:        "com.microsoft:entity-updated",
 		hub.Closed:         "amqp:link:detach-forced",
-		hub.Unavailable:    "com.microsoft:server-busy",
+		hub.Unavailable:    "com.microsoft:timeout",
 	}
 	for _, k := range hub.Kinds() {
 		got, ok := conditions[k]
@@ -61,9 +61,9 @@ func TestRefusal(t *testing.T) {
 			"The request was terminated because the server is out of memory for events that are not stored yet. Please wait 2 seconds and try again."},
 		{"disk full", fmt.Errorf("x: %w", eventlog.ErrFull), amqp.CondResourceLimitExceeded, "The event was not stored: the disk is full."},
 		{"closed", eventlog.ErrClosed, amqp.CondDetachForced, "The partition is closed."},
-		{"unknown outcome", eventlog.ErrUnknown, amqp.CondServerBusy,
+		{"unknown outcome", eventlog.ErrUnknown, amqp.CondTimeout,
 			"The outcome of the write is unknown. The event may yet turn out stored."},
-		{"damaged", &eventlog.CorruptError{File: "/secret/path", Offset: 7}, amqp.CondServerBusy,
+		{"damaged", &eventlog.CorruptError{File: "/secret/path", Offset: 7}, amqp.CondTimeout,
 			"The partition cannot be served: what is stored of it is damaged."},
 		{"beyond", &eventlog.BeyondError{Next: 5}, amqp.CondArgumentError, "eventlog: beyond the end, next sequence number is 5"},
 		{"anything", errors.New("boom"), amqp.CondInternalError, "boom"},
