@@ -123,6 +123,29 @@ func TestOwnPoliciesReplaceTheDevelopmentKeys(t *testing.T) {
 	}
 }
 
+// TestStartIsQuiet wants nothing above the banner, which serve prints behind Start, but what the user should change.
+func TestStartIsQuiet(t *testing.T) {
+	t.Parallel()
+	own := config.Default()
+	own.Evhub.Policies = []auth.Policy{ownPolicy}
+	for _, row := range []struct {
+		name string
+		o    Options
+		want string // all that is logged; "": nothing
+	}{
+		{"by default", Options{}, ""},
+		{"for all, with the public keys", Options{Dev: true}, ""},
+		{"for all, past policies of one's own", Options{Dev: true, Config: own}, "level=WARN msg=\"development issuer gives tokens for all hubs to anyone who asks"},
+	} {
+		var log bytes.Buffer
+		row.o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		start(t, row.o)
+		if got := log.String(); row.want == "" && got != "" || !strings.Contains(got, row.want) {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
 func TestSealedNamespaceIsNamed(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -71,7 +72,11 @@ func (b *Broker) startNotifications() error {
 	n.http = n.gateway.Server()
 	n.http.Handler = n.routes()
 	b.notifications = n
-	b.log.Info("development issuer gives tokens for all hubs to anyone who asks", "issuer", b.IssuerURL())
+	level := slog.LevelDebug // as the keys are public, and the banner says how to get a token
+	if b.OwnPolicies() {
+		level = slog.LevelWarn
+	}
+	b.log.Log(context.Background(), level, "development issuer gives tokens for all hubs to anyone who asks, whatever the policies", "issuer", b.IssuerURL())
 	return nil
 }
 
