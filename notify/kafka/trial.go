@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,10 +16,12 @@ const (
 	triesMax  = 64 // of one Send: enough to find the one bad record among 1,000 three times
 )
 
-// trials owns the clients for what was refused with its batch. Whoever has one has it alone, so its batches hold nothing else.
+// trials owns the clients for what was refused with its batch. Whoever has one has it alone, so its batches hold nothing else. Where others
+// wait it is for one try only: a Send with very many bad records takes longer itself and holds back no other.
 type trials struct {
 	client  *kgo.Client      // whose options they have
 	idle    chan *kgo.Client // trialsMax in all; nil: not made yet
+	waiting atomic.Int32     // Sends that wait for one, in the order they came
 	ctx     context.Context  // ends when Close waits no longer
 	cancel  context.CancelFunc
 	closing chan struct{} // holds one while close gathers the clients
@@ -36,6 +39,8 @@ func newTrials(client *kgo.Client) *trials {
 
 // take waits for a client. Each must be given back.
 func (t *trials) take(ctx context.Context) (*kgo.Client, *notify.Error) {
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	var client *kgo.Client
 	select {
 	case client = <-t.idle:
@@ -89,10 +94,14 @@ func (t *trials) close(ctx context.Context) (err error) {
 	defer t.cancel()
 	select {
 	case t.closing <- struct{}{}:
-		defer func() { <-t.closing }()
-	case <-ctx.Done():
-		return ctx.Err()
+	default:
+		select {
+		case t.closing <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err() // another close gathers them
+		}
 	}
+	defer func() { <-t.closing }()
 	var all [trialsMax]*kgo.Client
 	for i := range all {
 		select {
@@ -117,7 +126,8 @@ func (t *trials) close(ctx context.Context) (err error) {
 type trial struct {
 	n      *Notifier
 	s      *sending
-	client *kgo.Client
+	ctx    context.Context // of the Send
+	client *kgo.Client     // nil: given back, and no other was to be had
 	tries  int
 }
 
@@ -140,8 +150,11 @@ func (n *Notifier) tryAlone(ctx context.Context, s *sending) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer n.trials.giveBack(client)
-		(&trial{n: n, s: s, client: client}).run(refused)
+		t := &trial{n: n, s: s, ctx: ctx, client: client}
+		t.run(refused)
+		if t.client != nil {
+			n.trials.giveBack(t.client)
+		}
 	}()
 	s.wait(ctx, done)
 }
@@ -151,6 +164,10 @@ func (n *Notifier) tryAlone(ctx context.Context, s *sending) {
 func (t *trial) run(list []int) bool {
 	if t.tries++; t.tries > triesMax {
 		t.s.tellAll(list, errNotAgain(notify.Busy))
+		return false
+	}
+	if err := t.letOthers(); err != nil {
+		t.s.tellAll(list, err)
 		return false
 	}
 	if !t.s.tellAll(list, errUnknown()) {
@@ -175,6 +192,16 @@ func (t *trial) run(list []int) bool {
 		}
 	}
 	return going
+}
+
+// letOthers gives the client to whoever waits for one, and waits in turn.
+func (t *trial) letOthers() (err *notify.Error) {
+	if t.tries == 1 || t.n.trials.waiting.Load() == 0 {
+		return nil
+	}
+	t.n.trials.giveBack(t.client)
+	t.client, err = t.n.trials.take(t.ctx)
+	return err
 }
 
 // send produces records and waits for what becomes of them.

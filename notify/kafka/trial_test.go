@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -243,6 +244,29 @@ func TestTrialsBounded(t *testing.T) {
 	}
 }
 
+// TestCloseInAHurry: a Close whose time is over leaves no client behind. Each turn has an even chance to show that.
+func TestCloseInAHurry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 20 {
+		n := New(r.client)
+		client, err := n.trials.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.trials.giveBack(client)
+		_ = n.Close(ended)
+		for range trialsMax {
+			if client := <-n.trials.idle; client != nil {
+				client.Close()
+				t.Error("a client is left open")
+			}
+		}
+	}
+}
+
 // TestOvertaken: what was refused is not sent again behind a later record of its key.
 func TestOvertaken(t *testing.T) {
 	t.Parallel()
@@ -319,4 +343,36 @@ func TestBusyKeepsOrder(t *testing.T) {
 		}
 		wantStored(t, row.name+": another key", results[3])
 	}
+}
+
+// TestTrialsAreShared: callers with nothing but bad records do not keep a good one that was refused with one of theirs from its turn.
+func TestTrialsAreShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newBubbleRig(t, uncompressed()...)
+		defer r.close()
+		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			r.cluster.KeepControl()
+			r.cluster.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
+			return nil, nil, false
+		})
+		r.refuse(kerr.InvalidRecord.Code)
+		var bad sync.WaitGroup
+		poison := func(n int) {
+			bad.Go(func() {
+				r.send(t.Context(), slices.Repeat([]notify.Message{{Body: []byte("POISON"), Partition: "0"}}, n)...)
+			})
+		}
+		for range 3 * trialsMax {
+			poison(100)
+		}
+		time.Sleep(100 * time.Millisecond) // as many are being tried as can be, and the others wait
+		poison(1)
+		begun := time.Now()
+		wantStored(t, "good", r.send(t.Context(), notify.Message{Body: []byte("good"), Partition: "0"})[0])
+		if took := time.Since(begun); took > 500*time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+		bad.Wait()
+	})
 }
