@@ -132,7 +132,7 @@ func outcome(err error, handed bool) *notify.Error {
 // rejection finds the condition that a transfer was answered with; "": err is no such answer. The SDK wraps the answer in a struct with
 // the link's name, and some answers once more in an Error that does not unwrap. Errors of opening a link lack the name, and errors that
 // ended one are of other types. All that is internal to the SDK, so it is looked up by name: should it change, no rejection is found, and
-// more is unknown than need be.
+// more is unknown than need be. TestRejection says what to look at then.
 func rejection(err error) amqp.ErrCond {
 	v := reflect.ValueOf(err)
 	if _, ok := err.(*azeventhubs.Error); ok {
