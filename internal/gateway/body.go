@@ -95,9 +95,10 @@ func (c *call) fill(pace *pace, size, bytesMax int, apart bool) *problem {
 	}
 }
 
+// bodyTooLarge names a number that is this service's own: what the hub takes is known to the hub, and properties count there as well.
 func bodyTooLarge(bytesMax int) *problem {
-	return problemOf(tooLarge, "a body may have "+strconv.Itoa(bytesMax)+" bytes here, and somewhat less where that leaves "+
-		"no room for its properties in what the hub takes: send less at once, or a reference to what is too large")
+	return problemOf(tooLarge, "this service reads "+strconv.Itoa(bytesMax)+" bytes of a body, and the event hub may take less than that in a "+
+		"message, together with its properties: send less at once, or a reference to what is large")
 }
 
 func (c *call) bodyFailed(err error) *problem {

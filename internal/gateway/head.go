@@ -45,6 +45,10 @@ const (
 // readHead reads and checks the header of a request that publishes. Other headers than these have no meaning here; Prefer is one of
 // them: every answer waits until the messages are stored.
 func (c *call) readHead(many bool) (h head, p *problem) {
+	if c.r.URL.RawQuery != "" {
+		return h, problemOf(badQuery, "leave out what follows the ?, which has no meaning here: a partition key goes into the header Partition-Key, "+
+			"a property into Message-Property-*, and in a batch both are members of an item")
+	}
 	for name, values := range c.r.Header {
 		if p := c.readHeader(&h, name, values); p != nil {
 			return h, p

@@ -61,6 +61,7 @@ var (
 
 	// the request
 	unknownHub     = &kind{slug: "unknown-hub", status: 404, title: "No such hub or partition", outcome: notStored, rank: 3}
+	badQuery       = &kind{slug: "unexpected-query", status: 400, title: "A query that would be ignored", outcome: notStored}
 	badHeader      = &kind{slug: "bad-header", status: 400, title: "A header cannot be used", outcome: notStored}
 	badType        = &kind{slug: "unsupported-content-type", status: 415, title: "Content type not taken here", outcome: notStored}
 	badEncoding    = &kind{slug: "unsupported-content-encoding", status: 415, title: "Content encodings are not taken", outcome: notStored}
@@ -92,7 +93,7 @@ var (
 // kinds are all there are: metrics have a counter for each.
 var kinds = [...]*kind{
 	noSuchPath, methodNotAllowed, draining, badCredential, unauthorized, uncheckable, overRefused, forbidden, overQuota, overShare, keyInUse, keyUsedForElse,
-	unknownHub, badHeader, badType, badEncoding, tooLarge, slowBody, brokenBody, badJSON, invalidMessage,
+	unknownHub, badQuery, badHeader, badType, badEncoding, tooLarge, slowBody, brokenBody, badJSON, invalidMessage,
 	overloaded, internal, refused, busy, unavailable, expired, outcomeLost, brokenInside,
 }
 

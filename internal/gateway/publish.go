@@ -110,7 +110,7 @@ func (c *call) readItem(f form, text []byte, index int, m *notify.Message) *prob
 		p = reader.fromJSON(text)
 	}
 	if p == nil && len(m.Body) > l.BodyBytesMax {
-		p = problemOf(tooLarge, "the body of a message may have "+strconv.Itoa(l.BodyBytesMax)+" bytes: send a reference to what is larger")
+		p = bodyTooLarge(l.BodyBytesMax)
 	}
 	if p != nil {
 		p.pointer = list + strconv.Itoa(index) + p.pointer

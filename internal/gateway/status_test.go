@@ -54,6 +54,9 @@ func TestRefusals(t *testing.T) {
 		{"token in the query", "/v1/hubs/orders/messages?access_token=abc", "x", nil, 400, "bad-credential", `WWW-Authenticate: Bearer realm="evhub", error="invalid_request"`},
 		{"token in the query, escaped", "/v1/hubs/orders/messages?a=b&access%5Ftoken=abc", "x", nil, 400, "bad-credential", ""},
 		{"token in a broken query", "/v1/hubs/orders/messages?%zz&access_token=abc", "x", nil, 400, "bad-credential", ""},
+		{"key in the query", "/v1/hubs/orders/messages?key=7", "x", nil, 400, "unexpected-query", ""},
+		{"query and no right", "/v1/hubs/nowhere/messages?key=7", "x", nil, 403, "forbidden", ""},
+		{"query of a batch", "/v1/hubs/orders/messages:batch?api-version=1", `{"items":[{"body":1}]}`, []string{asJSON}, 400, "unexpected-query", ""},
 		{"keys not there yet", "", "x", []string{"Authorization: Bearer later"}, 503, "credential-not-checked", "Retry-After: *"},
 		{"verifier fails", "", "x", []string{"Authorization: Bearer broken"}, 503, "credential-not-checked", "Retry-After: *"},
 		{"no right", "", "x", []string{"Authorization: Bearer nobody"}, 403, "forbidden", `WWW-Authenticate: Bearer realm="evhub", error="insufficient_scope"`},
@@ -253,6 +256,23 @@ func TestWhatProblemsName(t *testing.T) {
 	} {
 		if !strings.Contains(row.answer.body, row.want) {
 			t.Errorf("%s: no %s in %s", row.name, row.want, row.answer.body)
+		}
+	}
+}
+
+// TestTooLargeIsTrue wants the number in the answer called this service's own: a body of exactly that size may still be more than the hub
+// takes, whose limit counts properties.
+func TestTooLargeIsTrue(t *testing.T) {
+	t.Parallel()
+	g := start(t, &target{}, func(o *gateway.Options) { o.Limits.BodyBytesMax, o.Limits.BatchBytesMax = 100, 1000 })
+	for _, row := range []struct{ name, path, body, number string }{
+		{"a body", "", strings.Repeat("x", 101), "reads 100 bytes"},
+		{"a batch", ":batch", strings.Repeat(" ", 1001), "reads 1000 bytes"},
+		{"an item of a batch", ":batch", `{"items":[{"body":"` + strings.Repeat("x", 101) + `"}]}`, "reads 100 bytes"},
+	} {
+		a := serve(t, g, request(row.path, row.body, "Content-Type: application/json"))
+		if a.status != 413 || !strings.Contains(a.body, row.number) || !strings.Contains(a.body, "the event hub may take less") {
+			t.Errorf("%s: %d %s", row.name, a.status, a.body)
 		}
 	}
 }
