@@ -499,6 +499,16 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// TestCloseOfNothing: what has nothing left is closed without an error, also with no time for it.
+func TestCloseOfNothing(t *testing.T) {
+	t.Parallel()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // a choice at random would pass some of them
+		bubble(t, &fake{}, Options{}, func(t *testing.T, n *Notifier) { want(t, "Close", n.Close(over), nil) })
+	}
+}
+
 // TestCloseCut: a Close that may not wait answers everyone at once.
 func TestCloseCut(t *testing.T) {
 	t.Parallel()
