@@ -417,6 +417,10 @@ func TestNewWithoutTest(t *testing.T) {
 		}()
 		b.ConnectionString("order")
 	}()
+	said := run(func(f *fake) { b.Record(f, "orders").Want(f, 1) })
+	if len(said.lines("seed ")) != 1 {
+		t.Errorf("it does not say its seed: %s", said)
+	}
 	b.Fault(t, evhubtest.On{Op: evhubtest.Send}, evhubtest.Drop())
 	nc, err := b.Dial(t.Context())
 	if err != nil {

@@ -222,7 +222,10 @@ func (r *Recorder) trySince(ctx context.Context, since kit.Mark, request kit.Req
 func (b *Broker) failure(err error) string {
 	text := "evhubtest: " + explain(err)
 	if b.mirror == nil {
-		return text + "\n  " + b.seedText()
+		if b.t == nil { // nobody tells its story in the end
+			text += "\n  " + b.seedText()
+		}
+		return text
 	}
 	if why := b.mirror.failed(); why != nil {
 		text += "\n  the hub could not be read any further: " + why.Error()

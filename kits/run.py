@@ -163,6 +163,7 @@ def test_javascript(runner: Runner, options: argparse.Namespace) -> None:
             (directory / "installed").touch()
 
     def build_packages() -> None:
+        run(node, kit / "build_packages.js", "--help")
         run(node, kit / "build_packages.js", "--dist", dist, "--platform", "here", "--binary", runner.evhub)
 
     def use_fresh() -> None:

@@ -108,5 +108,5 @@ func (e *Event) line() string {
 	if e.ID != "" {
 		s += " id=" + shown(e.ID)
 	}
-	return s + " " + shown(bodyText(e.Body))
+	return s + " " + shown(bodyToShow(e.Body))
 }

@@ -643,6 +643,21 @@ func TestEventJSON(t *testing.T) {
 	}
 }
 
+func TestEventLine(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, body, want string }{
+		{"number", "1", "0/7 1"},
+		{"string", `"1"`, `0/7 "1"`},
+		{"object over lines", "{\n  \"a\": 1\n}", `0/7 {"a":1}`},
+		{"text", "hello", "0/7 hello"},
+		{"bytes", "\xff", "0/7 0xff"},
+	} {
+		if got := (&Event{Partition: "0", SequenceNumber: 7, Body: []byte(c.body)}).line(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // TestLongMiss: a text has bounds, however much there is to tell.
 func TestLongMiss(t *testing.T) {
 	t.Parallel()
@@ -700,7 +715,8 @@ func TestShown(t *testing.T) {
 		t.Errorf("long: %s and %s", want, got)
 	}
 	for d, want := range map[time.Duration]string{
-		0: "0s", 999: "1µs", 340_400: "340µs", 1500 * time.Microsecond: "1.5ms", 12_345 * time.Microsecond: "12.3ms", 5 * time.Second: "5s", 61_040 * time.Millisecond: "1m1s",
+		0: "0s", 999: "1µs", 340_400: "340µs", 1500 * time.Microsecond: "1.5ms", 12_345 * time.Microsecond: "12.3ms", 500_600 * time.Microsecond: "500ms", 999_960 * time.Microsecond: "1s",
+		5_004_300 * time.Microsecond: "5s", 61_040 * time.Millisecond: "1m1s", 10 * time.Minute: "10m", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m",
 	} {
 		if got := shownDuration(d); got != want {
 			t.Errorf("%v shows as %s, want %s", d, got, want)

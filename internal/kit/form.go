@@ -139,8 +139,12 @@ func (o *fields) take(name string) (v any, at string, ok bool) {
 }
 
 func (o *fields) close() {
+	there := "there are "
+	if len(o.known) == 1 {
+		there = "there is only "
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.m)) {
-		o.f.fail(o.at+"/"+pointerEscape(name), "there is no such field; there are %s", strings.Join(o.known, ", "))
+		o.f.fail(o.at+"/"+pointerEscape(name), "there is no such field; %s%s", there, strings.Join(o.known, ", "))
 	}
 }
 
@@ -179,11 +183,17 @@ func (o *fields) oneOf(name string, words ...string) string {
 	if !ok {
 		return words[0]
 	}
+	return words[max(0, o.f.indexOf(at, v, words))]
+}
+
+// indexOf says which of some words a value is, -1 after an error.
+func (f *form) indexOf(at string, v any, words []string) int {
 	s, _ := v.(string)
-	if !slices.Contains(words, s) {
-		o.f.fail(at, "it must be one of %q", words)
+	i := slices.Index(words, s)
+	if i < 0 {
+		f.fail(at, "it must be one of %s, not %s", strings.Join(words, ", "), shown(v))
 	}
-	return s
+	return i
 }
 
 func (o *fields) integer(name string, otherwise, least, most int64) int64 {
@@ -212,7 +222,7 @@ func (o *fields) duration(name string, otherwise, most time.Duration) time.Durat
 	s, _ := v.(string)
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > most {
-		o.f.fail(at, `it must be a time like "500ms" or "5s", from 0 to %v, not %s`, most, shown(v))
+		o.f.fail(at, `it must be a time like "500ms" or "5s", from 0 to %s, not %s`, wholeUnits(most), shown(v))
 		return 0
 	}
 	return d

@@ -58,12 +58,20 @@ func Body(v any) Match {
 
 func bodyBytes(name string, want []byte) Match {
 	want = bytes.Clone(want)
-	return Match{Name: named(name, bodyText(want)), Diff: func(e Event) []FieldDiff {
+	return Match{Name: named(name, bodyToShow(want)), Diff: func(e Event) []FieldDiff {
 		if bytes.Equal(e.Body, want) {
 			return nil
 		}
 		return []FieldDiff{{"body", bodyText(want), bodyText(e.Body)}}
 	}}
+}
+
+// bodyToShow is a body as shown takes it: the JSON that it is, else its text.
+func bodyToShow(b []byte) any {
+	if json.Valid(b) {
+		return json.RawMessage(b)
+	}
+	return bodyText(b)
 }
 
 // bodyText is a body as a JSON string: as it is if it is text, else its hex digits.

@@ -253,7 +253,8 @@ func TestMatcherNames(t *testing.T) {
 		match Match
 		want  string
 	}{
-		{Body("1"), `body = "1"`},
+		{Body("1"), "body = 1"},
+		{Body(" 1x"), `body = " 1x"`},
 		{Body([]byte{0xff}), "body = 0xff"},
 		{Body(strings.Repeat("x", 61)), "body = " + strings.Repeat("x", 60) + "... (61 bytes)"},
 		{Subset(map[string]any{"State": "paid"}), `subset {"State":"paid"}`},

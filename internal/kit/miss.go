@@ -340,10 +340,22 @@ func window(s []rune, from int) string {
 
 // shownDuration rounds to what a person reads.
 func shownDuration(d time.Duration) string {
-	for _, unit := range []time.Duration{time.Second, time.Millisecond} {
-		if d >= 10*unit {
-			return d.Round(unit / 10).String()
+	for _, unit := range []time.Duration{time.Second, 100 * time.Millisecond, time.Millisecond} {
+		if d >= unit {
+			return wholeUnits(d.Round(unit / 10))
 		}
 	}
 	return d.Round(time.Microsecond).String()
+}
+
+// wholeUnits writes a duration without zeros behind it: 1h, not 1h0m0s.
+func wholeUnits(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -260,10 +261,12 @@ func (f *form) do(at string, v any) Do {
 		names = append(names, deeds[kind].name)
 	}
 	name, where, ok := o.take("type")
-	s, _ := name.(string)
-	i := slices.Index(names, s)
-	if !ok || i < 0 {
-		f.fail(where, "it must be one of %q", names)
+	if !ok {
+		f.fail(where, "it must be one of %s", strings.Join(names, ", "))
+		return Do{}
+	}
+	i := f.indexOf(where, name, names)
+	if i < 0 {
 		return Do{}
 	}
 	do := Do{kind: doKind(i + 1)}

@@ -1,12 +1,5 @@
 #!/usr/bin/env node
-// Builds what npm installs: this package, and one with the binary for each platform.
-//
-//     node kits/javascript/build_packages.js --dist dist
-//     --platform linux-x64      only this one, again for more; `here` is this machine
-//     --version 1.2.3           of all packages and of the binaries
-//     --binary PATH             carry this binary in place of compiling one; with one --platform
-//
-// Needs Go and npm.
+// Builds what npm installs. The usage below tells the rest.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,6 +11,15 @@ import { parseArgs } from "node:util";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = resolve(here, "..", "..");
 const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+
+const usage = `Builds what npm installs: the package ${manifest.name}, and one with the binary for each platform. Needs Go and npm.
+
+    node kits/javascript/build_packages.js --platform here
+
+    --dist DIR                where they go; dist
+    --platform linux-x64      only this one, again for more; here is this machine
+    --version 1.2.3           of all packages and of the binaries
+    --binary PATH             carry this binary in place of compiling one; with one --platform`;
 
 // Go's names by Node's. No libc is named: the binary is static.
 const platforms = {
@@ -36,8 +38,10 @@ function main() {
       platform: { type: "string", multiple: true, default: Object.keys(platforms) },
       version: { type: "string", default: manifest.version },
       binary: { type: "string" },
+      help: { type: "boolean", short: "h" },
     },
   });
+  if (values.help) return console.log(usage);
   const wanted = values.platform.map((name) => (name === "here" ? `${process.platform}-${process.arch}` : name));
   const unknown = wanted.find((name) => !(name in platforms));
   if (unknown) throw new Error(`--platform: ${unknown} is not one of ${Object.keys(platforms).join(", ")}`);
@@ -104,4 +108,9 @@ function pack(directory, dist) {
   execFileSync("npm", shell ? words.map((word) => `"${word}"`) : words, { stdio: ["ignore", "inherit", "inherit"], shell });
 }
 
-main();
+try {
+  main();
+} catch (error) {
+  console.error(`build_packages.js: ${error.message}`);
+  process.exitCode = 1;
+}

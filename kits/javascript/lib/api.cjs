@@ -23,7 +23,7 @@ class Api {
   async call(method, path, body, query = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
     const url = `${this.url}/admin/v1${path}${given.length ? "?" + new URLSearchParams(given) : ""}`;
-    const { status, text } = await this.#send(method, url, body === undefined ? undefined : JSON.stringify(body));
+    const { status, text } = await this.#send(method, url, "application/json", body === undefined ? undefined : JSON.stringify(body));
     const answer = parsedObject(text);
     if (status < 300 && answer) return answer;
     if (status < 300 || typeof answer?.detail !== "string") {
@@ -33,9 +33,15 @@ class Api {
     throw ofTheTest(failure(status, answer));
   }
 
-  async #send(method, url, data) {
+  /** The answer to a GET, as text for people; undefined if it is refused. */
+  async text(path) {
+    const { status, text } = await this.#send("GET", `${this.url}/admin/v1${path}`, "text/plain");
+    return status < 300 ? text : undefined;
+  }
+
+  async #send(method, url, accept, data) {
     try {
-      return await send(method, url, data, this.auth);
+      return await send(method, url, accept, data, this.auth);
     } catch (error) {
       const end = await obituary(this.url);
       throw ofTheTest(new EventHubsError(`no broker answers at ${this.url}: ${error.code ?? error.message}${end && ". "}${end}`));
@@ -43,9 +49,9 @@ class Api {
   }
 }
 
-function send(method, url, data, auth) {
+function send(method, url, accept, data, auth) {
   return new Promise((resolve, reject) => {
-    const headers = { Accept: "application/json" };
+    const headers = { Accept: accept };
     if (data !== undefined) Object.assign(headers, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(data) });
     const request = http.request(url, { method, headers, auth, agent: false }, (answer) => {
       let text = "";

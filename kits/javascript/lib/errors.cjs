@@ -27,4 +27,12 @@ function ofTheTest(error) {
   return error;
 }
 
-module.exports = { EventHubsError, ExpectationFailed, ofTheTest };
+/** Adds to what an error says. */
+function saysAlso(error, text) {
+  const said = error.message;
+  error.message += text;
+  error.stack = error.stack.replace(said, () => error.message); // which has the message as it was when the error was made
+  return error;
+}
+
+module.exports = { EventHubsError, ExpectationFailed, ofTheTest, saysAlso };

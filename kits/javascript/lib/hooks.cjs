@@ -1,22 +1,24 @@
 "use strict";
 
+const { optionsOf } = require("./options.cjs");
 const { stopUnusedServer } = require("./server.cjs");
-const { openSpace } = require("./space.cjs");
+const { SPACE_OPTIONS, openSpace } = require("./space.cjs");
 
 /**
  * Gives useSpace for a test runner. Its hooks are beforeEach(f), afterEach(f) where f wants to know whether the test failed, and afterAll(f).
  */
 function spaceHooks({ beforeEach, afterEach, afterAll }) {
   return function useSpace(hubs, options = {}) {
+    const { verify = true, ...ofSpace } = optionsOf("useSpace", options, "verify", ...SPACE_OPTIONS);
     let space;
     beforeEach(async () => {
-      space = await openSpace(hubs, options);
+      space = await openSpace(hubs, ofSpace);
     });
     afterEach(async (failed) => {
       const closing = space;
       space = undefined;
       // A test that failed half-way is not asked about what it left behind.
-      await closing?.close({ verify: (options.verify ?? true) && !failed });
+      await closing?.close({ verify: verify && !failed });
     });
     afterAll(stopUnusedServer); // where one process runs many test files, their brokers would add up
     return new Proxy(Object.freeze({}), { get: (_, name) => memberOf(space, name) });

@@ -59,7 +59,7 @@ export interface SpaceOptions {
   name?: string;
   /** Ends a space that nobody closes; "12h". */
   ttl?: string;
-  /** How long to wait for what is expected; "5s", and 60 s at most. */
+  /** How long to wait for what is expected; "4s", and 60 s at most. Jest and Vitest end a test after 5 s. */
   timeout?: Duration;
   /** The broker's admin port. Without it EVHUBTEST_URL, or a broker of this process. */
   url?: string;
@@ -133,7 +133,7 @@ export interface Space {
   readonly name: string;
   /** Of the namespace. */
   readonly connectionString: string;
-  /** By hub. */
+  /** By hub. A hub that is not there throws. */
   readonly connectionStrings: Record<string, string>;
   /** This moment, for `since`: events that are stored from now on are after it. */
   mark(): Promise<string>;

@@ -13,6 +13,7 @@ const READY_MS = 20_000;
 const END_MS = 10_000;
 const EXIT_MS = 1000; // from a broker's closed port to its exit code
 const LOG_CHARS_MAX = 4000;
+const BANNER = /^evhub: ready in .*?^Emulator Service is Successfully Up!\n/ms; // what serve says to people at a terminal
 
 const executable = process.platform === "win32" ? "evhub.exe" : "evhub";
 
@@ -59,7 +60,7 @@ class Broker {
     this.#child = child;
     this.#closed = new Promise((resolve) => child.once("close", () => resolve(true)));
     child.stdin.on("error", () => {}); // it is gone already
-    child.stderr.setEncoding("utf8").on("data", (text) => (this.#log = (this.#log + text).slice(-LOG_CHARS_MAX)));
+    child.stderr.setEncoding("utf8").on("data", (text) => (this.#log = (this.#log + text).replace(BANNER, "").slice(-LOG_CHARS_MAX)));
   }
 
   /** Waits for the one line on standard output, which says where the broker listens. It comes once everything is there. */

@@ -28,3 +28,9 @@ test("nothing is sent", async () => {
   await withNotifier(orders(), async () => {});
   expect(await eh.expect("orders", {}, { count: 0 })).toEqual([]);
 });
+
+test("connection strings", () => {
+  expect(eh.connectionStrings).toEqual({ orders: expect.stringContaining("EntityPath=orders") });
+  expect(() => expect(eh.connectionStrings).toEqual({ orders: "another" })).toThrow(/another/);
+  expect(() => eh.connectionStrings.eh1).toThrow(/no hub 'eh1' in this test; it has: orders/);
+});

@@ -31,6 +31,12 @@ describe("a space for each test", () => {
     expect(await eh.expect("orders", {}, { count: 0 })).toEqual([]);
     vi.useRealTimers();
   });
+
+  test("connection strings", () => {
+    expect(eh.connectionStrings).toEqual({ orders: expect.stringContaining("EntityPath=orders") });
+    expect(() => expect(eh.connectionStrings).toEqual({ orders: "another" })).toThrow(/another/);
+    expect(() => eh.connectionStrings.eh1).toThrow(/no hub 'eh1' in this test; it has: orders/);
+  });
 });
 
 describe.concurrent("tests at the same time", () => {

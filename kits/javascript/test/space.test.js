@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { EventHubConsumerClient, latestEventPosition } from "@azure/event-hubs";
 import { EventHubsError, ExpectationFailed, openSpace } from "@evhub/testing";
 import { useSpace } from "@evhub/testing/node";
@@ -39,11 +40,62 @@ test("a miss shows the nearest event and the test's own line", async function he
   assert.ok(error instanceof ExpectationFailed);
   const lines = error.message.split("\n");
   assert.match(lines[0], /^paid: want 1 event .*in orders since m0, matched 0 of 1 seen in /);
-  assert.deepEqual(lines.slice(1, 4), ["  nearest 2/0: props.schema", "    - order.v1", "    + order.v2"]);
+  assert.deepEqual(lines.slice(1), ["  nearest 2/0: props.schema", "    - order.v1", "    + order.v2", "  no client came"]);
   assert.equal(error.problem.reason, "too-few");
   assert.match(error.stack, /at async .*here.*space\.test\.js/);
   assert.doesNotMatch(error.stack, /(space|api)\.cjs/);
 });
+
+test("a miss shows what happened on the wire", async () => {
+  await eh.fault("send", "throttle");
+  await withNotifier(eh.connectionStrings.orders, (notifier) => notifier.send({ ID: "7" }));
+  const wire = /\n  what \S+ saw:\n(    .*\n)*    \S+ send .* orders 1 event -> fault f1: throttle\n(    .*\n)*    \S+ send .* orders 1 event$/m;
+  const none = { key: "none" };
+  for (const miss of [() => eh.expect("orders", none, { timeout: 20 }), () => eh.readers("orders", { timeout: 20 })]) {
+    const { message, stack } = await miss().catch((error) => error);
+    assert.match(message, wire);
+    assert.ok(stack.includes(message), stack);
+  }
+});
+
+test("a long story is told from its end", async () => {
+  const busy = await eh.fault("send", "throttle", { times: -1 });
+  for (let n = 0; n < 8; n++) await withNotifier(eh.connectionStrings.orders, (notifier) => notifier.send({ ID: "7" })).catch(() => {});
+  await busy.remove();
+  const { message } = await eh.expect("orders", {}, { timeout: 20 }).catch((error) => error);
+  const lines = message.slice(message.indexOf("saw:")).split("\n");
+  assert.match(lines[1], /^    \(\d+ earlier entries\)$/);
+  assert.equal(lines.length, 22);
+});
+
+test("runners can compare and print connection strings", () => {
+  const strings = eh.connectionStrings;
+  assert.deepEqual(strings, { ...strings });
+  assert.equal(JSON.stringify(strings), JSON.stringify({ orders: strings.orders }));
+  assert.match(inspect(strings), /^\{\n? *orders: .*Endpoint=sb:/);
+});
+
+const misspelt = {
+  "a space": [() => openSpace({}, { sed: 7 }), /^EventHubsError: openSpace: there is no option 'sed'; there are seed, name, ttl, timeout, url, endpoint$/],
+  "useSpace": [async () => useSpace({}, { verfy: false }), /useSpace: there is no option 'verfy'; there are verify, seed, name,/],
+  "expect": [() => eh.expect("orders", {}, { count: 0, uniqe: "id" }), /expect: there is no option 'uniqe'; there are count, name, since, .*, settle$/],
+  "a second where": [() => eh.expect("orders", {}, { key: "7" }), /expect: there is no option 'key'/],
+  "events": [() => eh.events("orders", {}, { sinse: "m0" }), /events: there is no option 'sinse'; there is only since$/],
+  "readers": [() => eh.readers("orders", { cont: 4 }), /readers: there is no option 'cont'; there are count, group, timeout$/],
+  "a number": [() => eh.readers("orders", 4), /readers: the options are an object with any of count, group, timeout, not 4$/],
+  "null": [() => eh.expect("orders", {}, null), /expect: the options are an object with any of .*, not null$/],
+  "timeline": [() => eh.timeline({ sinse: "m0" }), /timeline: there is no option 'sinse'/],
+  "close": [() => eh.close({ verfy: false }), /close: there is no option 'verfy'; there is only verify$/],
+  "a fault": [() => eh.fault("send", "throttle", { tims: 3 }), /^EventHubsError: \/on\/tims: there is no such field; there are /],
+};
+
+for (const [name, [call, text]] of Object.entries(misspelt)) {
+  test(`a misspelt option: ${name}`, async () => {
+    const error = await call().then(() => undefined, (error) => error);
+    assert.match(String(error), text);
+    assert.doesNotMatch(error.stack, /(space|options|hooks)\.cjs/);
+  });
+}
 
 test("absence", async () => {
   assert.deepEqual(await eh.expect("orders", {}, { count: 0 }), []);
@@ -77,6 +129,7 @@ test("a throttled send is retried", async () => {
 test("a fault that is waited for in vain, and one that is misspelt", async () => {
   const fault = await eh.fault("send", { type: "delay", duration: "1ms" });
   await assert.rejects(fault.fired(1, { timeout: "10ms" }), ExpectationFailed);
+  await assert.rejects(fault.fired(1, { timout: "10ms" }), /fired: there is no option 'timout'; there is only timeout$/);
   assert.deepEqual([await fault.hits(), await fault.remove()], [0, 0]);
   await assert.rejects(eh.fault("send", "thottle"), (error) => error instanceof EventHubsError && /^\/do\/type: (?!\/do)/.test(error.message));
 });
@@ -108,6 +161,9 @@ test("what is left behind is told", async () => {
 
 test("errors teach", async () => {
   await assert.rejects(eh.expect("order"), /did you mean 'orders'/);
+  const noHub = /^EventHubsError: there is no hub 'eh1' in this test; it has: orders\. Hubs are named to useSpace or openSpace: \{ "eh1": \{\} \}$/;
+  assert.throws(() => eh.connectionStrings.eh1, noHub);
+  assert.throws(() => { const { eh1 } = eh.connectionStrings; }, noHub);
   await assert.rejects(eh.expect(""), /^EventHubsError: a hub has a name, and this is ''; the hubs of .* are: orders$/);
   await assert.rejects(openSpace({}, { url: "127.0.0.1:5300" }), /is not a broker's URL/);
   await assert.rejects(openSpace({}, { url: "http://127.0.0.1:1" }), /no broker answers at http:\/\/127\.0\.0\.1:1: ECONNREFUSED/);

@@ -186,6 +186,24 @@ def test_what_is_configured_wrongly_is_said(tests, source, ini, text):
     result.stdout.fnmatch_lines([text])
 
 
+@pytest.mark.parametrize("text, seconds", [("10", 10), ("2.5", 2.5), ("500ms", 0.5), ("1m", 60), ("5s", 5), ("0", 0)])
+def test_the_timeout_of_the_ini_file(tests, text, seconds):
+    source = f"""
+        from pytest_evhub.plugin import _TIMEOUT
+
+        def test(request):
+            assert request.config.stash[_TIMEOUT] == {seconds}
+    """
+    tests(source, ini=f"eventhubs_timeout = {text}").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("text", ["ten", "61", "2m", "-1s", "10 minutes", "1e3", ""])
+def test_a_wrong_timeout_is_said_at_the_start(tests, text):
+    result = tests("def test(eventhubs): pass", ini=f"eventhubs_timeout = {text}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: eventhubs_timeout: it must be a number of seconds up to 60, or a text like 500ms or 10s, not {text!r}"])
+
+
 def test_no_broker(tests, monkeypatch):
     monkeypatch.setenv("EVHUB_BINARY", "/nowhere/evhub")
     result = tests("def test(eventhubs): pass")
@@ -238,7 +256,9 @@ def test_the_end_of_the_shared_broker_is_told(tests, pytester):
     """)
     result = tests("def test(eventhubs): pass", "-n", "1")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["no broker answers at *", "*Event Hubs: the broker is gone*", "*, which was started for these tests, * Its log:"])
+    result.stdout.fnmatch_lines([
+        "no broker answers at *", "*Event Hubs: the broker is gone*", "*, which was started for these tests, * Its log:", "(empty)"])
+    result.stdout.no_fnmatch_line("*curl*")
 
 
 unix = pytest.mark.skipif(os.name == "nt", reason="there are no forks")

@@ -19,6 +19,9 @@ def test_the_default_hub(eventhubs):
     assert eventhubs.hubs == {"eh1": {"partitions": 2, "groups": ["cg1"]}}
     assert f"SharedAccessKeyName={eventhubs.name};" in eventhubs.connection_string
     assert eventhubs.connection_strings["eh1"].endswith("EntityPath=eh1;")
+    with pytest.raises(EventHubsError, match=r"no hub 'orders' in this test; it has: eh1\. .*@pytest\.mark\.eventhubs\(hubs={'orders': {}}\)"):
+        eventhubs.connection_strings["orders"]
+    assert eventhubs.connection_strings.get("orders") is None
 
 
 @orders

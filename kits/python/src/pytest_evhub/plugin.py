@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -24,17 +25,19 @@ T = TypeVar("T")
 _MARKER = "eventhubs(hubs=None, seed=None, verify=True): hubs of the test's own, such as {'orders': {'partitions': 4, 'groups': ['audit']}}"
 _WORKER_URL = "evhub_url"  # what a worker of pytest-xdist is told
 _SERVER = pytest.StashKey[Server]()  # of the process that has workers
+_TIMEOUT = pytest.StashKey[float]()  # in seconds
 _SPACE = pytest.StashKey[Space]()  # of a test
 _BROKEN_OFF = pytest.StashKey[bool]()  # a test that failed, expected or not, or was skipped half-way
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("eventhubs_hubs", "hubs of tests without marker, one a line: name:partitions:group,group", "linelist", ["eh1:2:cg1"])
-    parser.addini("eventhubs_timeout", "how long to wait for what is expected", default="5s")
+    parser.addini("eventhubs_timeout", "how long to wait for what is expected: seconds, or a text like 500ms; 60 s at most", default="5s")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    config.stash[_TIMEOUT] = _seconds("eventhubs_timeout", config.getini("eventhubs_timeout"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -92,7 +95,7 @@ def eventhubs(request: pytest.FixtureRequest, eventhubs_url: str) -> Iterator[Sp
     options = {"hubs": None, "seed": None, "verify": True} | _marked(request.node)
     hubs = _default_hubs(request.config) if options["hubs"] is None else options["hubs"]
     space = _plainly(
-        Space, eventhubs_url, hubs, seed=options["seed"], timeout=request.config.getini("eventhubs_timeout"),
+        Space, eventhubs_url, hubs, seed=options["seed"], timeout=request.config.stash[_TIMEOUT],
         endpoint=os.environ.get("EVHUBTEST_ENDPOINT"))
     request.node.stash[_SPACE] = space
     request.node.stash[_BROKEN_OFF] = False  # it may have been, in an earlier try
@@ -118,6 +121,15 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
         if mark.args or options.keys() - {"hubs", "seed", "verify"}:
             pytest.fail(f"the marker is @pytest.mark.{_MARKER}", pytrace=False)
     return options
+
+
+def _seconds(key: str, text: str) -> float:
+    """What the ini file has under key, so that nobody has to find it in the failure of a test."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "": 1}
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip())
+    if parts and (seconds := float(parts[1]) * units[parts[2]]) <= 60:
+        return seconds
+    raise pytest.UsageError(f"{key}: it must be a number of seconds up to 60, or a text like 500ms or 10s, not {text!r}")
 
 
 def _default_hubs(config: pytest.Config) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from .errors import EventHubsError
 READY_SECONDS = 20
 END_SECONDS = 10
 LOG_CHARS_MAX = 4000
+BANNER = re.compile(r"^evhub: ready in .*?^Emulator Service is Successfully Up!\n", re.DOTALL | re.MULTILINE)  # for people at a terminal
 
 _EXECUTABLE = "evhub.exe" if os.name == "nt" else "evhub"
 _PACKAGED = Path(__file__).parent / "bin" / _EXECUTABLE
@@ -88,7 +90,7 @@ class Server:
     def _logged(self) -> str:
         """Only of a broker that has ended: the file's position is its own as well."""
         self._log.seek(0)
-        return self._log.read().decode(errors="replace").strip()[-LOG_CHARS_MAX:]
+        return BANNER.sub("", self._log.read().decode(errors="replace")).strip()[-LOG_CHARS_MAX:]
 
     def __enter__(self) -> Server:
         return self

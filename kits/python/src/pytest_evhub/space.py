@@ -18,6 +18,16 @@ COUNT_MAX = 1_000_000  # the broker's own limit for a count
 _RELEASE = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
+class _ByHub(dict[str, str]):
+    """Of a hub that is not there it says which are."""
+
+    def __missing__(self, hub: object) -> str:
+        __tracebackhide__ = True
+        raise EventHubsError(
+            f"there is no hub {hub!r} in this test; it has: {', '.join(self) or 'none'}. Hubs are named by "
+            f"@pytest.mark.eventhubs(hubs={{{hub!r}: {{}}}}), by eventhubs_hubs in pytest's ini file, or to Space")
+
+
 class Space:
     """Hubs of one test's own, and what happened in them. No other space sees them; any number can share a broker.
 
@@ -46,7 +56,7 @@ class Space:
         self.name: str = made["space"]
         self._path = "/spaces/" + quote(self.name, safe="")
         self.connection_string: str = made["connectionString"]
-        self.connection_strings: dict[str, str] = made["connectionStrings"]
+        self.connection_strings: dict[str, str] = _ByHub(made["connectionStrings"])
         self.hubs = hubs
         self.hub = next(iter(hubs), "")  # the first one
         self._timeout = duration(timeout)
