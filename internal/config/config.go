@@ -31,6 +31,8 @@ package config
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +75,8 @@ type Hub struct {
 	Partitions int           // 1 to 2000
 	Groups     []string      // without $Default, which every hub has
 	Retention  time.Duration // 0: Evhub.Retention
+
+	byDefault bool // nobody asked for it
 }
 
 // Evhub is what the official emulator does not have.
@@ -98,7 +102,7 @@ type Limits struct {
 
 // Default is the configuration without a file, which is the official one: hub eh1 with two partitions and group cg1.
 func Default() *Config {
-	eh1 := Hub{Name: "eh1", Partitions: defaultPartitions, Groups: []string{"cg1"}}
+	eh1 := Hub{Name: "eh1", Partitions: defaultPartitions, Groups: []string{"cg1"}, byDefault: true}
 	return &Config{Namespaces: []Namespace{{Name: DefaultNamespace, Hubs: []Hub{eh1}}}, LogConsole: true}
 }
 
@@ -128,7 +132,19 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// AddHub adds a hub to the first namespace. Its names may be in any case, and $Default may be among its groups.
+// ourKey is what every Config.json has at its top.
+var ourKey = regexp.MustCompile(`(?i)"(?:UserConfig|Evhub)"\s*:`)
+
+// Looks tells a Config.json from other files, also one that is broken.
+func Looks(data []byte) bool {
+	if text, err := setting.Text(data); err == nil {
+		data = text
+	}
+	return ourKey.Match(data)
+}
+
+// AddHub adds a hub to the first namespace. Its names may be in any case, and $Default may be among its groups. A hub of the same name is
+// an error, unless it is Default's, whose place it takes.
 func (c *Config) AddHub(h Hub) error {
 	h, err := h.checked()
 	if err != nil {
@@ -138,12 +154,15 @@ func (c *Config) AddHub(h Hub) error {
 		c.Namespaces = []Namespace{{Name: DefaultNamespace}}
 	}
 	ns := &c.Namespaces[0]
-	for _, other := range ns.Hubs {
-		if other.Name == h.Name {
-			return fmt.Errorf("there is a hub %q already", h.Name)
-		}
+	at := slices.IndexFunc(ns.Hubs, func(other Hub) bool { return other.Name == h.Name })
+	switch {
+	case at < 0:
+		ns.Hubs = append(ns.Hubs, h)
+	case ns.Hubs[at].byDefault:
+		ns.Hubs[at] = h
+	default:
+		return fmt.Errorf("there is a hub %q already", h.Name)
 	}
-	ns.Hubs = append(ns.Hubs, h)
 	return nil
 }
 

@@ -98,6 +98,7 @@ func TestDefaultIsTheOfficialFile(t *testing.T) {
 	}
 	want := Default()
 	want.LogFile, want.LogConsole = true, false
+	want.Namespaces[0].Hubs[0].byDefault = false
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -194,11 +195,15 @@ func TestAddHub(t *testing.T) {
 	if got, want := c.Namespaces[0].Hubs[1], (Hub{Name: "orders", Partitions: 3, Groups: []string{"a"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if err := c.AddHub(Hub{Name: "EH1", Partitions: 1}); err != nil || c.Namespaces[0].Hubs[0].Partitions != 1 || len(c.Namespaces[0].Hubs) != 2 {
+		t.Errorf("in place of the default: %v, %+v", err, c.Namespaces[0].Hubs)
+	}
 	for _, c2 := range []struct {
 		hub  Hub
 		want string
 	}{
 		{Hub{Name: "EH1", Partitions: 1}, `there is a hub "eh1" already`},
+		{Hub{Name: "Orders", Partitions: 3}, `there is a hub "orders" already`},
 		{Hub{Name: "x"}, "partitions: 0 is less than 1"},
 		{Hub{Name: "x", Partitions: 1, Retention: -1}, "retention: -1ns is negative"},
 	} {
@@ -209,6 +214,18 @@ func TestAddHub(t *testing.T) {
 	var empty Config
 	if err := empty.AddHub(Hub{Name: "x", Partitions: 1}); err != nil || empty.Namespaces[0].Name != DefaultNamespace {
 		t.Errorf("without a namespace: %v, %+v", err, empty)
+	}
+}
+
+func TestLooks(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`{"UserConfig": {`: true, `{ "evhub" : 1}`: true, "\xff\xfe\"\x00E\x00v\x00h\x00u\x00b\x00\"\x00:\x00": true,
+		"": false, "routes: {}": false, `{"name": "Evhub"}`: false,
+	} {
+		if got := Looks([]byte(text)); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
 	}
 }
 

@@ -140,7 +140,7 @@ func (r *reader) key(n node) string {
 	if err != nil {
 		r.fail(n, "%s", err)
 	} else if count := utf8.RuneCountInString(key); count < keyCharsMin {
-		r.fail(n, "has %d characters; a key needs %d or more", count, keyCharsMin)
+		r.fail(n, "needs %d characters or more, and has %d", keyCharsMin, count)
 	}
 	return key
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"time"
 
@@ -18,6 +20,9 @@ func parse(name string, data []byte, s secrets) (*Config, error) {
 	var src []byte
 	if err == nil {
 		src, err = setting.Text(data) // columns count as editors count them, without a mark
+	}
+	if err == nil && len(bytes.TrimSpace(src)) == 0 {
+		err = errors.New("is empty; it needs UserConfig or Evhub")
 	}
 	if err != nil {
 		return nil, Errors{{File: name, Text: err.Error()}}

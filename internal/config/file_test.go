@@ -26,7 +26,7 @@ func TestBadFiles(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"nothing", "", []string{"c.json:1:1: this is not JSON: parsing value: unexpected EOF"}},
+		{"nothing", "", []string{"c.json: is empty; it needs UserConfig or Evhub"}},
 		{"too long", strings.Repeat(" ", fileBytesMax+1), []string{"c.json: is longer than 1MiB"}},
 		{"UTF-16 without a mark", "{\x00}\x00", []string{"c.json: line 1 has a zero byte: this is UTF-16 without a byte order mark, or no text; " + setting.AsUTF8}},
 		{"UTF-16 with a mistake", "\xff\xfe{\x00\n\x00}\x00x\x00", []string{"c.json:2:2: this is not JSON: invalid character 'x' after top-level value"}},
@@ -126,9 +126,9 @@ func TestBadFiles(t *testing.T) {
 			"c.json:2:3: Evhub.Policies[0].Name: is missing; clients give it as SharedAccessKeyName",
 			"c.json:2:3: Evhub.Policies[0].Key: is missing; clients give it as SharedAccessKey",
 			"c.json:2:3: Evhub.Policies[0].Rights: is missing; give Send, Listen or Manage",
-			"c.json:3:24: Evhub.Policies[1].Key: has 7 characters; a key needs 8 or more",
+			"c.json:3:24: Evhub.Policies[1].Key: needs 8 characters or more, and has 7",
 			"c.json:3:45: Evhub.Policies[1].Rights: is empty; name one or more",
-			"c.json:4:24: Evhub.Policies[2].Key: has 0 characters; a key needs 8 or more",
+			"c.json:4:24: Evhub.Policies[2].Key: needs 8 characters or more, and has 0",
 			`c.json:4:47: Evhub.Policies[2].Rights[1]: "Write" is not a right; the rights are Send, Listen and Manage`,
 			`c.json:4:70: Evhub.Policies[2].Namespace: there is no namespace "other"; there is emulatorNs1`,
 			`c.json:5:24: Evhub.Policies[3].Key: the environment variable "NOPE" is not set`,

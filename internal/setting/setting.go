@@ -73,6 +73,22 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// Time writes a length of time as a person would for ParseDuration: "1h" and "7d", where Go has 1h0m0s and 168h0m0s.
+func Time(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d > day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
 // ErrDirectory is ReadFile's error where the path is one.
 var ErrDirectory = errors.New("is a directory")
 

@@ -49,6 +49,18 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+func TestTime(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Millisecond: "1ms", 10 * time.Second: "10s", time.Minute: "1m", 70 * time.Second: "1m10s", time.Hour: "1h",
+		90 * time.Minute: "1h30m", time.Hour + time.Second: "1h0m1s", 10 * time.Hour: "10h", 24 * time.Hour: "24h", 168 * time.Hour: "7d", 25 * time.Hour: "25h",
+	} {
+		if got := Time(d); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", nearBytesMax+1)
