@@ -97,6 +97,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		b.open(d)
 	}
 	b.warnSealed()
+	b.warnReach()
 	return b, nil
 }
 

@@ -2,12 +2,16 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/evhub-dev/evhub/internal/admin"
 	"github.com/evhub-dev/evhub/internal/config"
 )
 
@@ -17,6 +21,9 @@ const (
 	API   = "API"
 	Admin = "ADMIN"
 )
+
+// neighbourTime is for asking who has a port.
+const neighbourTime = 500 * time.Millisecond
 
 // door is one protocol's way in.
 type door struct {
@@ -63,15 +70,39 @@ func checkReach(o Options) error {
 	for _, d := range o.doors() {
 		list, _ := d.addresses(o.Config)
 		for _, address := range list {
-			if host, _, err := net.SplitHostPort(address); err == nil && !isLoopback(host) {
-				return &Error{
-					Text: fmt.Sprintf("%s at %s can be reached from other machines, and the development keys are public", d.name, address),
-					Hint: "put policies of your own into the configuration (Evhub.Policies), or say --dev (EVHUB_DEV=1) to let everyone in",
-				}
+			host, _, err := net.SplitHostPort(address)
+			if err != nil || isLoopback(host) {
+				continue
+			}
+			why := "can be reached from other machines"
+			if _, err := netip.ParseAddr(host); err != nil && host != "" {
+				why = "is taken to be reached from other machines, as names but localhost are not looked up"
+			}
+			return &Error{
+				Text: fmt.Sprintf("%s at %s %s, and the development keys are public", d.name, address, why),
+				Hint: "put policies of your own into the configuration (Evhub.Policies), or say --dev (EVHUB_DEV=1) to let everyone in",
 			}
 		}
 	}
 	return nil
+}
+
+// warnReach says where the public keys' rights are handed out beyond this machine.
+func (b *Broker) warnReach() {
+	if b.OwnPolicies() {
+		return
+	}
+	var open []string
+	for _, d := range b.o.doors() {
+		for _, ln := range b.listeners[d.name] {
+			if host, _, err := net.SplitHostPort(ln.Addr().String()); err == nil && !isLoopback(host) {
+				open = append(open, d.name+" "+ln.Addr().String())
+			}
+		}
+	}
+	if open != nil {
+		b.log.Warn("reachable from other machines with the public key", "open", strings.Join(open, ", "))
+	}
 }
 
 // isLoopback does not look up names: what they mean may change.
@@ -89,12 +120,12 @@ func (b *Broker) bind(ctx context.Context, d door) error {
 			b.listeners[d.name] = append(b.listeners[d.name], list...)
 			continue
 		}
-		refused := d.refused(address, err)
 		if asked || !d.moves || !isTaken(err) {
-			return refused
+			return b.refused(ctx, d, address, err)
 		}
-		if list, err = listen(ctx, net.JoinHostPort(localhost, "0")); err != nil {
-			return refused
+		elsewhere := net.JoinHostPort(localhost, "0")
+		if list, err = listen(ctx, elsewhere); err != nil {
+			return b.refused(ctx, d, elsewhere, err)
 		}
 		b.listeners[d.name] = list
 		b.log.Warn("the usual port is taken by another process; listening elsewhere", "door", d.name, "usual", d.port, "address", list[0].Addr(), "change", d.flag)
@@ -102,12 +133,40 @@ func (b *Broker) bind(ctx context.Context, d door) error {
 	return nil
 }
 
-func (d door) refused(address string, err error) *Error {
-	hint := fmt.Sprintf("choose another place, or let the system choose a port: evhub serve %s 127.0.0.1:0", d.flag)
+// refused has the flags of all doors that may be refused next: another broker has the ports of all that nobody placed.
+func (b *Broker) refused(ctx context.Context, d door, address string, err error) *Error {
+	e := &Error{Text: fmt.Sprintf("%s cannot listen on %s", d.name, address), Err: cause(err)}
+	advice := "choose another place, or let the system choose"
 	if isTaken(err) {
-		return &Error{Text: fmt.Sprintf("%s cannot listen on %s: the port is taken by another process", d.name, address), Hint: hint}
+		e.Err = errors.New("the port is taken by another process")
+		if neighbour := b.neighbour(ctx); neighbour != "" {
+			advice = "an evhub runs already, with its admin port at " + neighbour + "; for one beside it"
+		}
 	}
-	return &Error{Text: fmt.Sprintf("%s cannot listen on %s", d.name, address), Hint: hint, Err: cause(err)}
+	var flags []string
+	for _, other := range b.o.doors() {
+		_, asked := other.addresses(b.o.Config)
+		if other.name == d.name || isTaken(err) && !asked && b.listeners[other.name] == nil {
+			flags = append(flags, other.flag+" 127.0.0.1:0")
+		}
+	}
+	e.Hint = advice + ": evhub serve " + strings.Join(flags, " ")
+	return e
+}
+
+// neighbour is where the admin door of this broker should be and that of another one is, "" if there is none.
+func (b *Broker) neighbour(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, neighbourTime)
+	defer cancel()
+	for _, d := range b.o.doors() {
+		list, _ := d.addresses(b.o.Config)
+		for _, address := range list {
+			if d.name == Admin && admin.Answers(ctx, address) {
+				return address
+			}
+		}
+	}
+	return ""
 }
 
 // Address is a host:port of the door that programs on this machine can dial, "" for one that is not there.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/evhub-dev/evhub/internal/auth"
@@ -61,6 +62,32 @@ func TestBusyPortNamesPortAndFlag(t *testing.T) {
 	}
 }
 
+// TestRefusedBesideAnother: the way out has the flags of all doors that the other broker has taken, too.
+func TestRefusedBesideAnother(t *testing.T) {
+	t.Parallel()
+	other := start(t, Options{})
+	for _, tt := range []struct {
+		name   string
+		listen config.Listeners
+		err    error
+		hint   string
+	}{
+		{"a broker's port", config.Listeners{Admin: []string{other.Address(Admin)}}, syscall.EADDRINUSE,
+			"an evhub runs already, with its admin port at " + other.Address(Admin) + "; for one beside it: evhub serve --listen-amqp 127.0.0.1:0 --listen-api 127.0.0.1:0"},
+		{"somebody's port", config.Listeners{API: []string{"127.0.0.1:0"}, Admin: []string{"127.0.0.1:0"}}, syscall.EADDRINUSE,
+			"choose another place, or let the system choose: evhub serve --listen-amqp 127.0.0.1:0"},
+		{"no port", config.Listeners{Admin: []string{other.Address(Admin)}}, syscall.EADDRNOTAVAIL,
+			"choose another place, or let the system choose: evhub serve --listen-amqp 127.0.0.1:0"},
+	} {
+		c := config.Default()
+		c.Evhub.Listeners = tt.listen
+		b := &Broker{o: Options{Config: c}}
+		if got := b.refused(t.Context(), b.o.doors()[0], "localhost:5672", tt.err).Hint; got != tt.hint {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.hint)
+		}
+	}
+}
+
 func TestImpossibleAddress(t *testing.T) {
 	t.Parallel()
 	c := onFreePorts(nil)
@@ -110,6 +137,10 @@ func TestReach(t *testing.T) {
 		}
 	}
 	c := onFreePorts(nil)
+	c.Evhub.Listeners.AMQP = []string{"evhub.example:5672"}
+	if err := checkReach(Options{Config: c}); err == nil || !strings.Contains(err.Error(), "names but localhost are not looked up") {
+		t.Errorf("a name: %v", err)
+	}
 	c.Evhub.Listeners.AMQP = []string{"0.0.0.0:0"}
 	if _, err := Start(t.Context(), Options{Config: c}); err == nil {
 		t.Error("Start goes beyond loopback with public keys")
@@ -120,12 +151,16 @@ func TestListeningEverywhere(t *testing.T) {
 	t.Parallel()
 	c := onFreePorts(nil)
 	c.Evhub.Listeners.AMQP = []string{"0.0.0.0:0"}
-	b, err := Start(t.Context(), Options{Config: c, Dev: true})
+	var log bytes.Buffer
+	b, err := Start(t.Context(), Options{Config: c, Dev: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Shutdown(t.Context())
 	port := strconv.Itoa(b.listeners[AMQP][0].Addr().(*net.TCPAddr).Port)
+	if want := `msg="reachable from other machines with the public key" open="AMQP ` + b.listeners[AMQP][0].Addr().String() + `"`; !strings.Contains(log.String(), want) {
+		t.Errorf("no %s in: %s", want, &log)
+	}
 	if got := b.Address(AMQP); got != "127.0.0.1:"+port {
 		t.Errorf("address %s", got)
 	}
