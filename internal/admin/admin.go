@@ -21,6 +21,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -152,9 +153,28 @@ func (a *Admin) wrap(serve handler) http.Handler {
 	})
 }
 
+const indexBegin = "evhub " // by which Answers knows an index
+
+// Answers tells whether the admin port of an evhub is at host:port. It asks until the context ends.
+func Answers(ctx context.Context, address string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		return false
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // goes past proxies
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	begin := make([]byte, len(indexBegin))
+	_, err = io.ReadFull(response.Body, begin)
+	return err == nil && string(begin) == indexBegin
+}
+
 func (a *Admin) index(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "evhub %s\n\n/health    is the broker serving clients?\n/metrics   numbers for Prometheus\n", a.o.Version)
+	fmt.Fprintf(w, indexBegin+"%s\n\n/health    is the broker serving clients?\n/metrics   numbers for Prometheus\n", a.o.Version)
 	if a.o.Kit != nil {
 		fmt.Fprintf(w, "%s the test kit, and hubs at run time\n", kitRoot)
 	}

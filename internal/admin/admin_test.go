@@ -50,6 +50,29 @@ const (
 	beyond        = "192.0.2.1:5300"
 )
 
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		handler http.Handler
+		want    bool
+	}{
+		{"an evhub", newAdmin(t, Options{}), true},
+		{"another server", http.NotFoundHandler(), false},
+		{"one that says nothing", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), false},
+	} {
+		server := httptest.NewServer(tt.handler)
+		address := server.Listener.Addr().String()
+		if got := Answers(t.Context(), address); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+		server.Close()
+		if Answers(t.Context(), address) {
+			t.Errorf("%s, which has gone, answers", tt.name)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -82,7 +82,7 @@ func calls() []call {
 func (a *Admin) addKit() {
 	if a.o.Kit == nil {
 		a.mux.Handle(kitRoot, a.wrap(func(http.ResponseWriter, *http.Request) error {
-			return refuse(noKit, "this broker has no test kit")
+			return refuse(noKit, "this broker has policies of its own (Evhub.Policies), and the test kit lets in who has no key; evhub serve --dev has both")
 		}))
 		return
 	}

@@ -44,6 +44,9 @@ func (v *visit) createSpace() (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.o.Hall.Namespace(spec.Name) != nil { // the hall would speak of a namespace
+		return nil, refuse(taken, "there is a space '%s' already; without a name one is made up", spec.Name)
+	}
 	if v.space, err = v.o.Kit.Create(spec); err != nil {
 		return nil, err
 	}

@@ -346,7 +346,8 @@ func TestWithoutKit(t *testing.T) {
 	a := newAdmin(t, Options{})
 	for _, path := range []string{"/admin/v1/", "/admin/v1/spaces", "/admin/v1/spaces/default/hubs/eh1/events"} {
 		got := tell(t, a, 404, "GET", path, "")
-		const want = `{"type":"https://evhub.dev/problems/no-test-kit","title":"No test kit here","status":404,"detail":"this broker has no test kit"}` + "\n"
+		const want = `{"type":"https://evhub.dev/problems/no-test-kit","title":"No test kit here","status":404,"detail":"this broker has policies of its own (Evhub.Policies), ` +
+			`and the test kit lets in who has no key; evhub serve --dev has both"}` + "\n"
 		if got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}

@@ -32,7 +32,7 @@ func (q query) check(known string) error {
 		case len(names) == 0:
 			return wrong(name, "this call has no parameters")
 		case known != anyParams && !slices.Contains(names, name):
-			return wrong(name, "there is no such parameter; there are %s", strings.Join(names, ", "))
+			return wrong(name, "there is no such parameter; this call has %s", strings.Join(names, ", "))
 		case len(q[name]) > 1:
 			return wrong(name, "it is given %d times; once is enough", len(q[name]))
 		}
@@ -67,7 +67,7 @@ func (q query) timeout(otherwise time.Duration) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(q.text(name))
 	if err != nil || d < 0 || d > timeoutMax {
-		return 0, wrong(name, `it must be a time like "500ms" or "5s", from 0 to %v, not %.40q`, timeoutMax, q.text(name))
+		return 0, wrong(name, `it must be a time like "500ms" or "5s", from 0 to %gs, not %.40q`, timeoutMax.Seconds(), q.text(name))
 	}
 	return d, nil
 }
