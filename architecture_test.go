@@ -21,6 +21,7 @@ const module = "github.com/evhub-dev/evhub/"
 var rooms = map[string][]string{
 	"cmd/evhub": {
 		"internal/auth", "internal/broker", "internal/config", "internal/gatewayfile", "internal/issuer", "internal/obs", "internal/service",
+		"internal/setting",
 	},
 	"internal/broker": {
 		"internal/admin", "internal/amqp", "internal/auth", "internal/auth/jwt", "internal/clock", "internal/config", "internal/engine",

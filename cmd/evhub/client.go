@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -16,7 +18,9 @@ import (
 const (
 	localHost     = "localhost:5672"
 	applicationID = "evhub-cli"
-	closeTime     = 2 * time.Second // for taking leave of a broker
+	reachTime     = 5 * time.Second
+	quietTime     = 300 * time.Millisecond // how long a port may say nothing to AMQP before it is tried as HTTP's
+	closeTime     = 2 * time.Second        // for taking leave of a broker
 )
 
 // connection is where send, receive, hubs and token go: a flag's connection string, or EVENTHUB_CONNECTION_STRING, or the local default.
@@ -59,7 +63,7 @@ func (c *connection) hub(name string) (auth.ConnectionString, error) {
 	return cs, c.reach(cs)
 }
 
-// reach finds out early, and without the SDK's retries, that nobody is there. For Azure that is the SDK's business.
+// reach finds out early, and without the SDK's retries, that nobody is there who speaks AMQP. For Azure that is the SDK's business.
 func (c *connection) reach(cs auth.ConnectionString) error {
 	if !cs.Emulator {
 		return nil
@@ -68,7 +72,7 @@ func (c *connection) reach(cs auth.ConnectionString) error {
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		host = net.JoinHostPort(strings.Trim(host, "[]"), "5672") // what the SDK dials
 	}
-	nc, err := net.DialTimeout("tcp", host, 5*time.Second)
+	nc, err := net.DialTimeout("tcp", host, reachTime)
 	if err != nil {
 		text := "no broker answers at " + host
 		if op, ok := errors.AsType[*net.OpError](err); ok {
@@ -76,7 +80,30 @@ func (c *connection) reach(cs auth.ConnectionString) error {
 		}
 		return &failure{text: text, hint: "start one with: evhub serve"}
 	}
-	return nc.Close()
+	defer nc.Close()
+	if speaksHTTP(nc) {
+		return &failure{text: host + " is an HTTP port, and this needs one of AMQP", hint: "evhub and the official emulator have AMQP on 5672, unless told otherwise"}
+	}
+	return nil
+}
+
+// speaksHTTP opens as AMQP does. Where HTTP is spoken those bytes are the beginning of a line, whose end is waited for: who says nothing gets it.
+func speaksHTTP(nc net.Conn) bool {
+	answer := make([]byte, len("HTTP"))
+	for _, try := range []struct {
+		say  string
+		time time.Duration
+	}{{"AMQP\x03\x01\x00\x00", quietTime}, {"\r\n\r\n", reachTime}} {
+		nc.SetDeadline(time.Now().Add(try.time))
+		if _, err := io.WriteString(nc, try.say); err != nil {
+			return false
+		}
+		_, err := io.ReadFull(nc, answer)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err == nil && string(answer) == "HTTP"
+		}
+	}
+	return false
 }
 
 // retries are few: whoever sits at a terminal would rather know.
@@ -130,11 +157,23 @@ func explain(err error) error {
 	case e != nil && e.Code == azeventhubs.ErrorCodeUnauthorizedAccess || strings.Contains(err.Error(), "status code 401"):
 		return &failure{text: "not authorized: " + text, hint: "check SharedAccessKeyName and SharedAccessKey, and that the policy has the right this needs"}
 	case e != nil && e.Code == azeventhubs.ErrorCodeConnectionLost:
-		return &failure{text: "the connection was lost: " + text}
+		return lost(strings.TrimPrefix(text, "("+string(e.Code)+"): "))
 	case strings.Contains(text, "could not be found"):
 		return &failure{text: text, hint: "check the names of hub and consumer group; evhub serve prints the ones it has"}
 	}
 	return &failure{text: text}
+}
+
+// lost also finds the words for connections that never came to be, which the SDK calls lost as well.
+func lost(text string) error {
+	if where, ok := strings.CutPrefix(text, "dial tcp"); ok {
+		return &failure{text: "no broker answers: " + strings.TrimLeft(where, ": "), hint: "check the Endpoint of the connection string"}
+	}
+	f := &failure{text: "the connection was lost: " + text}
+	if text == "EOF" || strings.HasPrefix(text, "tls: ") {
+		f.hint = "a broker without TLS, such as evhub, needs UseDevelopmentEmulator=true in the connection string"
+	}
+	return f
 }
 
 // essence is what a service says, without the wrapping of AMQP libraries before it and the trackers behind it.

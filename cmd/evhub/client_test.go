@@ -165,7 +165,7 @@ func TestSendTooLarge(t *testing.T) {
 	s := serve(t)
 	large := strings.Repeat("x", 2<<20)
 	r := evhub(t, s.env, "small\n"+large+"\nnever\n", "send", "eh1")
-	r.fails(t, exitFailed, "an event with a body of 2097152 bytes is larger than hub eh1 takes", "sent 1 event")
+	r.fails(t, exitFailed, "an event with a body of 2097152 bytes is larger than hub eh1 takes: 1048576 bytes", "sent 1 event")
 	if got := bodies(s.events(t, "eh1")); !slices.Equal(got, []string{"small"}) {
 		t.Errorf("%.100q", got)
 	}
@@ -304,6 +304,10 @@ func TestClientErrors(t *testing.T) {
 	nobody := env{"EVENTHUB_CONNECTION_STRING": strings.Replace(s.ConnectionString, s.AMQP, gone.Addr().String(), 1)}
 	wrongKey := env{"EVENTHUB_CONNECTION_STRING": strings.Replace(s.ConnectionString, "SAS_KEY_VALUE", "something-else", 1)}
 	otherHub := env{"EVENTHUB_CONNECTION_STRING": s.ConnectionString + "EntityPath=orders;"}
+	azure := func(endpoint string) env { // without UseDevelopmentEmulator
+		return env{"EVENTHUB_CONNECTION_STRING": "Endpoint=sb://" + endpoint + ";SharedAccessKeyName=n;SharedAccessKey=k"}
+	}
+	onHTTP := env{"EVENTHUB_CONNECTION_STRING": strings.Replace(s.ConnectionString, s.AMQP, strings.TrimPrefix(s.API, "http://"), 1)}
 	for _, tt := range []struct {
 		name string
 		env  env
@@ -311,6 +315,10 @@ func TestClientErrors(t *testing.T) {
 		code int
 		says []string
 	}{
+		{"send, an HTTP port", onHTTP, "send eh1 x", exitFailed, []string{"is an HTTP port, and this needs one of AMQP", "5672"}},
+		{"send, TLS to AMQP", azure(s.AMQP), "send eh1 x", exitFailed, []string{"the connection was lost: EOF\n", "needs UseDevelopmentEmulator=true"}},
+		{"send, TLS to HTTP", azure(strings.TrimPrefix(s.API, "http://")), "send eh1 x", exitFailed, []string{"lost: tls: ", "needs UseDevelopmentEmulator=true"}},
+		{"send, no Azure", azure(gone.Addr().String()), "send eh1 x", exitFailed, []string{"evhub: no broker answers: " + gone.Addr().String(), "check the Endpoint"}},
 		{"send, no broker", nobody, "send eh1 x", exitFailed, []string{"no broker answers at " + gone.Addr().String(), "hint: start one with: evhub serve"}},
 		{"receive, no broker", nobody, "receive eh1", exitFailed, []string{"no broker answers at"}},
 		{"hubs, no broker", nobody, "hubs", exitFailed, []string{"no broker answers at"}},
@@ -333,7 +341,7 @@ func TestClientErrors(t *testing.T) {
 			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("it took %s to fail", took)
 			}
-			if strings.Contains(r.err, "TrackingId") || strings.Contains(r.err, "Error{") || strings.Contains(r.err, "something-else") {
+			if strings.Contains(r.err, "(connlost)") || strings.Contains(r.err, "TrackingId") || strings.Contains(r.err, "Error{") || strings.Contains(r.err, "something-else") {
 				t.Errorf("%s", r.err)
 			}
 		})
@@ -402,7 +410,9 @@ func TestHubsCreateAndDelete(t *testing.T) {
 	evhub(t, e, "", "send", "orders", "hi").ok(t)
 	evhub(t, e, "", "receive", "orders", "--group", "billing", "--count", "1").ok(t)
 	evhub(t, e, "", "hubs", "create", "orders:3").fails(t, exitFailed, "orders")
-	evhub(t, e, "", "hubs", "delete", "orders").ok(t)
+	if out := evhub(t, e, "", "hubs", "delete", "orders").ok(t); out != "hub orders deleted\n" {
+		t.Errorf("%q", out)
+	}
 	evhub(t, e, "", "hubs", "orders").fails(t, exitFailed, "orders")
 	evhub(t, e, "", "hubs", "delete", "order").fails(t, exitFailed, "order")
 	evhub(t, e, "", "hubs", "create", "orders:0").fails(t, exitUsage, "0")
@@ -441,6 +451,7 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	evhub(t, nil, "", "health", s.Admin+"/nothing").fails(t, exitFailed, s.Admin+"/nothing: 404 Not Found")
+	evhub(t, env{"EVHUBTEST_URL": s.Admin}, "", "health").ok(t)
 	s.stop()
 	<-s.ended
 	evhub(t, nil, "", "health", s.Admin).fails(t, exitFailed, "no health from "+s.Admin+"/health", "evhub serve")
@@ -485,13 +496,52 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
+func TestConfigCheckUnits(t *testing.T) {
+	t.Parallel()
+	path := writeFile(t, "Config.json", `{"UserConfig": {"NamespaceConfig": [{"Name": "ns", "Entities": [{"Name": "a", "PartitionCount": 1, "Retention": "90m"},
+		{"Name": "b", "PartitionCount": 1}]}], "LoggingConfig": {"Type": "File"}},
+		"Evhub": {"Retention": "7d", "Memory": "256MiB", "Limits": {"EventBytesMax": 2000000, "IdleTimeout": "60s"}}}`)
+	out := evhub(t, nil, "", "config", "check", path).ok(t)
+	for _, want := range []string{"hub a, 1 partition, groups $Default, retention 1h30m\n", "hub b, 1 partition, groups $Default, retention 7d\n",
+		"memory 256MiB, event or batch 2000000 bytes, readers without epoch 5, idle time-out 1m\n", "log standard error and evhub.log\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in: %s", want, out)
+		}
+	}
+}
+
+// TestWrongKindOfFile: a file for another command is called what it is.
+func TestWrongKindOfFile(t *testing.T) {
+	t.Parallel()
+	broker, gateway := writeFile(t, "Config.json", `{"UserConfig": {"NamespaceConfig": []}}`), writeFile(t, "gateway.yaml", "routes: {}\n")
+	for _, tt := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"serve", []string{"serve", "--config", gateway}, []string{gateway + ": this is a configuration of evhub gateway", "evhub gateway --config " + gateway}},
+		{"gateway", []string{"gateway", "--config", broker}, []string{broker + ": this is a configuration of evhub serve", "evhub gateway example"}},
+		{"YAML of unknown keys", []string{"config", "check", writeFile(t, "g.yaml", "rotes: {}\n")}, []string{":1:1: rotes: is not a known key"}},
+		{"Config.json by another name", []string{"config", "check", writeFile(t, "c.yml", `{"UserConfig": {}}`)}, []string{"UserConfig.NamespaceConfig: is missing"}},
+		{"empty JSON", []string{"config", "check", writeFile(t, "c.json", "\n")}, []string{"c.json: is empty"}},
+		{"empty YAML", []string{"config", "check", writeFile(t, "c.yaml", "")}, []string{"c.yaml: is empty"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			evhub(t, nil, "", tt.args...).fails(t, exitFailed, tt.says...)
+		})
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var b build
 	if err := json.Unmarshal([]byte(evhub(t, nil, "", "version", "--json").ok(t)), &b); err != nil || b != buildOf() {
 		t.Errorf("%+v, %v", b, err)
 	}
-	if out := evhub(t, nil, "", "version").ok(t); out != buildOf().String()+"\n" || !strings.HasPrefix(out, "evhub ") {
-		t.Errorf("%q", out)
+	for _, arg := range []string{"version", "--version"} {
+		if out := evhub(t, nil, "", arg).ok(t); out != buildOf().String()+"\n" || !strings.HasPrefix(out, "evhub ") {
+			t.Errorf("%s: %q", arg, out)
+		}
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,13 +14,17 @@ import (
 	"github.com/evhub-dev/evhub/internal/broker"
 	"github.com/evhub-dev/evhub/internal/config"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
+
+// looksBytesMax is more than either kind of configuration may have.
+const looksBytesMax = 4 << 20
 
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Work with configuration files",
-		Args:  takes(0, 0),
+		Args:  takesCommand,
 		RunE: func(*cobra.Command, []string) error {
 			return badUsage("evhub config check Config.json", "say what to do")
 		},
@@ -45,7 +49,7 @@ gateway, whichever it is. Without FILE it is the file that serve would take: EVH
 }
 
 func (a *app) checkConfig(file string) error {
-	if data, err := os.ReadFile(file); err == nil && gatewayfile.Looks(data) {
+	if isGatewayFile(file) {
 		return a.checkGatewayFile(file)
 	}
 	s := settings{file: file}
@@ -66,6 +70,17 @@ func (a *app) checkConfig(file string) error {
 	return nil
 }
 
+// isGatewayFile goes by what is in the file, and where that says nothing by its name.
+func isGatewayFile(file string) bool {
+	extension := strings.ToLower(filepath.Ext(file))
+	return looksLike(file, gatewayfile.Looks) || (extension == ".yaml" || extension == ".yml") && !looksLike(file, config.Looks)
+}
+
+func looksLike(file string, looks func([]byte) bool) bool {
+	data, err := setting.ReadFile(file, looksBytesMax)
+	return err == nil && looks(data)
+}
+
 func (a *app) checkGatewayFile(file string) error {
 	c, err := gatewayfile.Load(file)
 	if err != nil {
@@ -83,10 +98,27 @@ func (a *app) checkGatewayFile(file string) error {
 		fmt.Fprintf(a.out, "issuer %s, audiences %s\n", cmp.Or(i.Name, i.URL, i.Entra), strings.Join(i.Audiences, " "))
 	}
 	for _, r := range c.Rules {
-		fmt.Fprintf(a.out, "rule: %s of %s with %s %s may send to %s\n", r.Kind, r.Issuer, r.Claim, r.Value, listOr(r.Hubs, "the hub that it names"))
+		fmt.Fprintf(a.out, "rule: %s\n", describeRule(r))
 	}
 	fmt.Fprintf(a.out, "listen api %s, probes %s\n", c.Listeners.API.Address, c.Listeners.Probes.Address)
 	return nil
+}
+
+// describeRule leaves out no condition: who checks a file looks for one that is missing.
+func describeRule(r gatewayfile.Rule) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s of %s with %s %s", r.Kind, r.Issuer, r.Claim, r.Value)
+	if r.Role != "" {
+		s.WriteString(" and role " + r.Role)
+	}
+	fmt.Fprintf(&s, " may %s to %s", listOr(r.Actions, "send"), listOr(r.Hubs, "the hub that it names"))
+	if r.Rate > 0 {
+		fmt.Fprintf(&s, ", %v messages/s", r.Rate)
+	}
+	if r.BytesPerSecond > 0 {
+		fmt.Fprintf(&s, ", %s/s", bytesText(r.BytesPerSecond))
+	}
+	return s.String()
 }
 
 // describeConfig has a line for each thing that was understood. Keys of policies are not shown.
@@ -96,7 +128,7 @@ func describeConfig(c *config.Config) string {
 		fmt.Fprintf(&s, "namespace %s\n", ns.Name)
 		for _, h := range ns.Hubs {
 			fmt.Fprintf(&s, "  hub %s, %s, groups %s, retention %s\n", h.Name, count(h.Partitions, "partition"),
-				strings.Join(append([]string{"$Default"}, h.Groups...), " "), orDefault(h.Retention, orDefault(c.Evhub.Retention, "24h")))
+				strings.Join(append([]string{"$Default"}, h.Groups...), " "), timeOr(h.Retention, timeOr(c.Evhub.Retention, "24h")))
 		}
 	}
 	for _, p := range c.Evhub.Policies {
@@ -113,24 +145,36 @@ func describeConfig(c *config.Config) string {
 		fmt.Fprintf(&s, "notification service: %s\n", listOr(l.API, "localhost:8080, or a free port if that is taken"))
 	}
 	limits := c.Evhub.Limits
-	fmt.Fprintf(&s, "memory %s, event or batch %s, readers without epoch %s, idle time-out %s\n", bytesOr(c.Evhub.Memory, "1GiB"),
-		bytesOr(limits.EventBytesMax, "1MiB"), orDefault(limits.ReadersMax, "5"), orDefault(limits.IdleTimeout, "2m0s"))
-	fmt.Fprintf(&s, "log console %t, file %t\n", c.LogConsole, c.LogFile)
+	fmt.Fprintf(&s, "memory %s, event or batch %s, readers without epoch %d, idle time-out %s\n", bytesOr(c.Evhub.Memory, "1GiB"),
+		bytesOr(limits.EventBytesMax, "1MiB"), cmp.Or(limits.ReadersMax, 5), timeOr(limits.IdleTimeout, "2m"))
+	s.WriteString("log standard error")
+	if c.LogFile {
+		s.WriteString(" and " + logFileDefault)
+	}
+	s.WriteString("\n")
 	return s.String()
 }
 
-func orDefault[T int | time.Duration](v T, standard string) string {
-	if v == 0 {
+func timeOr(d time.Duration, standard string) string {
+	if d == 0 {
 		return standard
 	}
-	return fmt.Sprint(v)
+	return setting.Time(d)
 }
 
 func bytesOr(n int64, standard string) string {
 	if n == 0 {
 		return standard
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return bytesText(setting.Bytes(n))
+}
+
+// bytesText has a word where there is no unit.
+func bytesText(b setting.Bytes) string {
+	if b%1024 != 0 {
+		return fmt.Sprintf("%d bytes", b)
+	}
+	return b.String()
 }
 
 func listOr(list []string, standard string) string {

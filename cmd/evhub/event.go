@@ -16,6 +16,7 @@ type eventLine struct {
 	SequenceNumber int64          `json:"sequenceNumber"`
 	Offset         string         `json:"offset"`
 	EnqueuedTime   *time.Time     `json:"enqueuedTime,omitempty"`
+	MessageID      any            `json:"messageId,omitempty"` // as a rule a string
 	Key            *string        `json:"key,omitempty"`
 	ContentType    *string        `json:"contentType,omitempty"`
 	Properties     map[string]any `json:"properties,omitempty"`
@@ -32,6 +33,9 @@ func newEventLine(e received) eventLine {
 		EnqueuedTime:   e.EnqueuedTime,
 		Key:            e.PartitionKey,
 		ContentType:    e.ContentType,
+	}
+	if raw := e.RawAMQPMessage; raw != nil && raw.Properties != nil && raw.Properties.MessageID != nil {
+		l.MessageID = jsonValue(raw.Properties.MessageID)
 	}
 	if len(e.Properties) > 0 {
 		l.Properties = jsonValue(e.Properties).(map[string]any)

@@ -79,7 +79,7 @@ and 125 if evhub itself failed: a wrong flag or configuration, a port that is ta
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return e.run(cmd.Context(), args) },
 	}
-	e.addFlags(cmd)
+	e.addFlags(cmd, "a free port; with --fixed-ports ")
 	f := cmd.Flags()
 	f.SetInterspersed(false) // so that flags behind the program's name are the program's
 	f.BoolVar(&e.fixedPorts, "fixed-ports", false, "listen on the official emulator's ports in place of free ones")

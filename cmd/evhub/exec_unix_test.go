@@ -60,6 +60,7 @@ func TestExecFlagsOfTheProgram(t *testing.T) {
 	}{
 		{"behind two dashes", "exec -- echo -q --hub x -- y", "-q --hub x -- y\n"},
 		{"behind its name", "exec echo -q --hub x -- y", "-q --hub x -- y\n"},
+		{"behind the default hub in another form", "exec --hub eh1:2:cg1 -- echo -q", "-q\n"},
 		{"behind flags of exec", "exec --hub orders:2 printf %s --help", "--help"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

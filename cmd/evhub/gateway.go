@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/evhub-dev/evhub/internal/config"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/obs"
 	"github.com/evhub-dev/evhub/internal/service"
@@ -39,7 +40,7 @@ Traces are sent where the standard variables of OpenTelemetry say (OTEL_EXPORTER
 		Example: `  evhub gateway example > gateway.yaml
   evhub config check gateway.yaml
   evhub gateway --config gateway.yaml`,
-		Args: takes(0, 0),
+		Args: takesCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if n.file == "" {
 				return badUsage("evhub gateway example prints one to begin with", "gateway: name the configuration: --config gateway.yaml")
@@ -69,6 +70,10 @@ func (a *app) printing(name, short string, content func() []byte) *cobra.Command
 
 func (n *notifying) run(ctx context.Context) error {
 	c, err := gatewayfile.Load(n.file)
+	if err != nil && looksLike(n.file, config.Looks) {
+		err = &failure{text: n.file + ": this is a configuration of evhub serve, and gateway has one of its own",
+			hint: "evhub serve --config " + n.file + ", or evhub gateway example for one to begin with"}
+	}
 	if err != nil {
 		return err
 	}

@@ -188,6 +188,7 @@ func TestTokenJWTErrors(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	evhub(t, nil, "", "token").fails(t, exitUsage, "say what kind of token", "evhub token jwt --send eh1")
+	evhub(t, env{"EVHUB_ISSUER_URL": s.Issuer}, "", "token", "jwt").ok(t)
 	evhub(t, nil, "", "token", "jwt", "--issuer", "http://127.0.0.1:1/issuer").fails(t, exitFailed, "127.0.0.1:1", "evhub serve")
 	evhub(t, nil, "", "token", "jwt", "--issuer", s.Admin).fails(t, exitFailed, "issuer")
 }

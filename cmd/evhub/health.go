@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,14 +29,14 @@ func (a *app) healthCommand() *cobra.Command {
 		Use:   "health [URL]",
 		Short: "Ask a broker whether it serves clients",
 		Long: `Ask a broker whether it serves clients: exit code 0 means yes, 1 no. This is for health checks of containers, which have no other HTTP
-client. Without URL it is ` + healthURL + `. Any other URL is asked as well, such as the /readyz of a notification service: status
-200 means yes.`,
+client. Without URL it is ` + envAdmin + `, which evhub exec sets, then ` + healthURL + `. Any other URL is asked as well, such as the
+/readyz of a notification service: status 200 means yes.`,
 		Example: `  evhub health
   evhub health http://127.0.0.1:15300
   evhub health http://127.0.0.1:8081/readyz`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			target := healthURL
+			target := cmp.Or(a.getenv(envAdmin), healthURL)
 			if len(args) > 0 {
 				target = args[0]
 			}
@@ -45,8 +46,8 @@ client. Without URL it is ` + healthURL + `. Any other URL is asked as well, suc
 }
 
 func (a *app) health(ctx context.Context, target string) error {
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	u, ok := httpURL(target)
+	if !ok {
 		return badUsage("", "%q is not a URL like %s", target, healthURL)
 	}
 	if u.Path == "" || u.Path == "/" {
@@ -66,6 +67,12 @@ func (a *app) health(ctx context.Context, target string) error {
 	}
 	fmt.Fprintln(a.out, text)
 	return nil
+}
+
+// httpURL reads a URL that HTTP can go to.
+func httpURL(s string) (u *url.URL, ok bool) {
+	u, err := url.Parse(s)
+	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // healthText is what a broker says of itself. Of another server it is what was asked, the status, and the reason, if it gives one.

@@ -73,8 +73,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "evhub",
-		Short: "A broker that the Azure Event Hubs SDKs take for Azure",
+		Use:     "evhub",
+		Version: buildOf().String(),
+		Short:   "A broker that the Azure Event Hubs SDKs take for Azure",
 		Example: `  evhub serve
   evhub send eh1 '{"Hello":"World!"}'
   evhub receive eh1`,
@@ -83,6 +84,8 @@ func (a *app) root() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRun:  func(*cobra.Command, []string) { a.parsed = true },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(a.helpCommand())
 	root.AddCommand(a.serveCommand(), a.gatewayCommand(), a.execCommand(), a.sendCommand(), a.receiveCommand(), a.hubsCommand(), a.tokenCommand(), a.configCommand(),
 		a.healthCommand(), a.versionCommand())
 	return root
@@ -113,6 +116,39 @@ func takes(low, high int) cobra.PositionalArgs {
 	}
 }
 
+// takesCommand refuses what is no subcommand, as cobra does for the root alone.
+func takesCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return badUsage(cmd.CommandPath()+" has "+strings.Join(names, ", "), "unknown command %q for %q", args[0], cmd.CommandPath())
+}
+
+// helpCommand is cobra's, but fails where there is nothing to help with.
+func (a *app) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND...]",
+		Short:   "Say how a command is used",
+		Example: "  evhub help token sas",
+		Args: func(cmd *cobra.Command, args []string) error {
+			found, rest, _ := cmd.Root().Find(args)
+			return takesCommand(found, rest)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, _, _ := cmd.Root().Find(args) // all of args, or it were refused
+			found.InitDefaultHelpFlag()          // both as its own --help would show them
+			found.InitDefaultVersionFlag()
+			return found.Help()
+		},
+	}
+}
+
 // report says what cmd failed at and what may help, and gives the exit code.
 func (a *app) report(cmd *cobra.Command, err error) int {
 	if err == nil {
@@ -135,8 +171,12 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	} else if e, ok := errors.AsType[*broker.Error](err); ok {
 		hint = e.Hint
 	} else if !a.parsed {
-		text = strings.Join(strings.Fields(text), " ") // cobra puts suggestions on lines of their own
+		var near string // each on a line of its own
+		text, near, _ = strings.Cut(text, "\n\nDid you mean this?")
 		hint, code = cmd.CommandPath()+" --help", misused
+		if names := strings.Fields(near); len(names) > 0 {
+			hint = "did you mean " + strings.Join(names, " or ") + "? " + hint + " lists all commands"
+		}
 	}
 	fmt.Fprintf(a.errw, "evhub: %s\n", strings.ReplaceAll(text, "\n", "\n       "))
 	if hint != "" {

@@ -147,7 +147,14 @@ func TestUsage(t *testing.T) {
 		args string
 		says string
 	}{
-		{"serv", `unknown command "serv" for "evhub" Did you mean this? serve`},
+		{"serv", "unknown command \"serv\" for \"evhub\"\n  hint: did you mean serve or send? evhub --help lists all commands\n"},
+		{"recieve", "unknown command \"recieve\" for \"evhub\"\n  hint: did you mean receive? "},
+		{"xyzzy", "unknown command \"xyzzy\" for \"evhub\"\n  hint: evhub --help\n"},
+		{"help serv", "unknown command \"serv\" for \"evhub\"\n  hint: evhub has config, "},
+		{"help token foo", "unknown command \"foo\" for \"evhub token\"\n  hint: evhub token has jwt, sas\n"},
+		{"token foo", "unknown command \"foo\" for \"evhub token\"\n  hint: evhub token has jwt, sas\n"},
+		{"config chek x", "unknown command \"chek\" for \"evhub config\"\n  hint: evhub config has check\n"},
+		{"gateway exampel", "unknown command \"exampel\" for \"evhub gateway\"\n  hint: evhub gateway has example, schema\n"},
 		{"serve extra", "serve: 1 argument given; usage: evhub serve [flags]"},
 		{"serve --listen-amq x", "unknown flag: --listen-amq"},
 		{"serve --listen-amqp nowhere", `--listen-amqp: "nowhere" is not host:port`},
@@ -155,7 +162,7 @@ func TestUsage(t *testing.T) {
 		{"serve --memory cows", `--memory: "cows" is not a number of bytes`},
 		{"serve --retention never", `--retention: "never" is not a length of time`},
 		{"serve --hub orders:none", `--hub orders:none: `},
-		{"serve --hub eh1:4", `--hub eh1:4: there is a hub "eh1" already`},
+		{"serve --hub eh1:4 --hub EH1", `--hub EH1: there is a hub "eh1" already, from --hub eh1:4`},
 		{"serve --log-level loud", `--log-level: "loud" is not`},
 		{"serve --log-format xml", `--log-format: "xml" is neither`},
 		{"send", "send: 0 arguments given; usage: evhub send HUB [BODY]"},
@@ -172,6 +179,8 @@ func TestUsage(t *testing.T) {
 		{"token", "say what kind of token"},
 		{"token sas --policy p", "--policy and --key go together"},
 		{"token sas --ttl 1ms", "--ttl 1ms is less than a second"},
+		{"token sas --ttl soon", `--ttl: "soon" is not a length of time, like "500ms", "90m" or "7d"`},
+		{"token jwt --issuer localhost:8080", `--issuer: "localhost:8080" is not a URL like http://localhost:8080/issuer`},
 		{"config", "say what to do"},
 		{"health ftp://x", `"ftp://x" is not a URL`},
 		{"version now", "version: 1 argument given"},
@@ -197,6 +206,12 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		}
 		if !c.HasSubCommands() && (c.Example == "" || !strings.Contains(out, c.Example)) {
 			t.Errorf("the help of %q has no examples", c.CommandPath())
+		}
+		if c.Name() == execName && !strings.Contains(out, "(default a free port; with --fixed-ports localhost:5672)") {
+			t.Errorf("the help of exec does not say where it listens: %s", out)
+		}
+		if short := evhub(t, nil, "", append([]string{"help"}, strings.Fields(c.CommandPath())[1:]...)...).ok(t); short != out {
+			t.Errorf("help %s: %s", c.CommandPath(), short)
 		}
 		for _, sub := range c.Commands() {
 			walk(sub)

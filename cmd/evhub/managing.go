@@ -76,7 +76,11 @@ func (a *app) hubsDeleteCommand() *cobra.Command {
 		Example: `  evhub hubs delete orders`,
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.call(cmd.Context(), http.MethodDelete, args[0], nil)
+			if err := m.call(cmd.Context(), http.MethodDelete, args[0], nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "hub %s deleted\n", args[0])
+			return nil
 		},
 	}
 	m.addFlags(cmd)
@@ -87,8 +91,8 @@ func (a *app) hubsDeleteCommand() *cobra.Command {
 func (m *managing) call(ctx context.Context, method, hub string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
-	u, err := url.Parse(m.admin)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	u, ok := httpURL(m.admin)
+	if !ok {
 		return badUsage("", "--admin: %q is not a URL like %s", m.admin, adminURL)
 	}
 	if hub == "." || hub == ".." {

@@ -42,8 +42,8 @@ in the order of the times of arrival; with --count after so many events; with --
 --from takes ` + positionSyntax + `.
 Offset, sequence number and time are where reading starts, inclusive.
 
-With --json each line is an object: partition, sequenceNumber, offset, enqueuedTime, and where the event has them key, contentType,
-properties, and body; a body that is not UTF-8 text is bodyBase64, one that is an AMQP value or sequence is bodyValue.`,
+With --json each line is an object: partition, sequenceNumber, offset, enqueuedTime, and where the event has them messageId, key,
+contentType, properties, and body; a body that is not UTF-8 text is bodyBase64, one that is an AMQP value or sequence is bodyValue.`,
 		Example: `  evhub receive eh1
   evhub receive eh1 --follow --from latest
   evhub receive eh1 --group cg1 --partition 0 --from seq:100 --count 10

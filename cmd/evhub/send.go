@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 
@@ -166,12 +167,24 @@ func (s *sending) put(ctx context.Context, body []byte) error {
 			return explain(err)
 		}
 		if s.batch.NumEvents() == 0 {
-			return &failure{text: fmt.Sprintf("an event with a body of %d bytes is larger than hub %s takes", len(body), s.hub)}
+			return s.tooLarge(ctx, body)
 		}
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// tooLarge has the SDK say what the hub takes, which it only does to who asks for more.
+func (s *sending) tooLarge(ctx context.Context, body []byte) error {
+	text := fmt.Sprintf("an event with a body of %d bytes is larger than hub %s takes", len(body), s.hub)
+	_, err := s.client.NewEventDataBatch(ctx, &azeventhubs.EventDataBatchOptions{MaxBytes: math.MaxUint64})
+	if err != nil {
+		if _, limit, ok := strings.Cut(err.Error(), "allowed by link ("); ok {
+			text += ": " + strings.TrimSuffix(limit, ")") + " bytes, properties and the like included"
+		}
+	}
+	return &failure{text: text}
 }
 
 // begin makes a batch if there is none.

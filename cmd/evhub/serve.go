@@ -55,7 +55,7 @@ The environment variables of the official container (ACCEPT_EULA, BLOB_SERVER, M
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
-	s.addFlags(cmd)
+	s.addFlags(cmd, "")
 	f := cmd.Flags()
 	f.BoolVar(&s.dev, "dev", isSet(a.getenv("EVHUB_DEV")), "allow listening beyond this machine with the public development key (EVHUB_DEV=1)")
 	f.BoolVar(&s.json, "json", false, "print one line of JSON when ready; text for people goes to standard error")

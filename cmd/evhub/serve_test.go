@@ -261,6 +261,14 @@ func TestFlagsCountBeforeTheFile(t *testing.T) {
 	if l := c.Evhub.Listeners; c.Evhub.Memory != 3<<20 || c.Evhub.Retention.Hours() != 3 || len(l.AMQP) != 2 || l.Admin[0] != "127.0.0.1:4" {
 		t.Errorf("from flags: %+v", c.Evhub)
 	}
+	twice := settings{file: writeFile(t, "Config.json", strings.ReplaceAll(ownPolicies, "Orders", "eh1")), hubs: []string{"a", "eh1:4"}}
+	if _, _, err = twice.load(env{}.get); err == nil || err.Error() != `--hub eh1:4: there is a hub "eh1" already, from `+twice.file {
+		t.Errorf("a hub of flag and file: %v", err)
+	}
+	instead := settings{hubs: []string{"a", "eh1:4"}}
+	if c, _, err = instead.load(env{}.get); err != nil || len(c.Namespaces[0].Hubs) != 2 || c.Namespaces[0].Hubs[0].Partitions != 4 {
+		t.Errorf("in place of the default hub: %+v, %v", c, err)
+	}
 	none := settings{}
 	if c, used, err = none.load(env{}.get); err != nil || used != "" || c.Namespaces[0].Name != config.DefaultNamespace {
 		t.Errorf("without a file: %s, %v", used, err)

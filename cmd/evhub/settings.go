@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhub-dev/evhub/internal/config"
+	"github.com/evhub-dev/evhub/internal/gatewayfile"
 )
 
 // settings are the flags of serve that say what runs. They count before the file, and the file before the defaults.
@@ -24,13 +26,14 @@ type settings struct {
 	retention string
 }
 
-func (s *settings) addFlags(cmd *cobra.Command) {
+// addFlags has the help put rather before the doors' usual places, for a command that takes others first.
+func (s *settings) addFlags(cmd *cobra.Command, rather string) {
 	f := cmd.Flags()
 	f.StringVar(&s.file, "config", "", "configuration `FILE`: the official emulator's Config.json (default: EVHUB_CONFIG, then "+config.OfficialPath+")")
-	f.StringArrayVar(&s.hubs, "hub", nil, "add a hub: `name:partitions:group,group`; may be repeated")
-	f.StringArrayVar(&s.amqp, "listen-amqp", nil, "`host:port` for AMQP (default localhost:5672); may be repeated; port 0 lets the system choose")
-	f.StringArrayVar(&s.api, "listen-api", nil, "`host:port` for the notification service (default localhost:8080, or a free port if that is taken); may be repeated")
-	f.StringArrayVar(&s.admin, "listen-admin", nil, "`host:port` for health and metrics (default localhost:5300); may be repeated")
+	f.StringArrayVar(&s.hubs, "hub", nil, "add a hub, or give the default hub eh1 another form: `name:partitions:group,group`; may be repeated")
+	f.StringArrayVar(&s.amqp, "listen-amqp", nil, "`host:port` for AMQP (default "+rather+"localhost:5672); may be repeated; port 0 lets the system choose")
+	f.StringArrayVar(&s.api, "listen-api", nil, "`host:port` for the notification service (default "+rather+"localhost:8080, or a free port if that is taken); may be repeated")
+	f.StringArrayVar(&s.admin, "listen-admin", nil, "`host:port` for health and metrics (default "+rather+"localhost:5300); may be repeated")
 	f.StringVar(&s.memory, "memory", "", "`BYTES` for events of all hubs, like 512MiB (default 1GiB); over budget the oldest go first")
 	f.StringVar(&s.retention, "retention", "", "`TIME` that events stay, like 90m, 24h or 7d (default 24h)")
 }
@@ -41,20 +44,33 @@ func (s *settings) load(getenv func(string) string) (*config.Config, string, err
 	c := config.Default()
 	if path != "" {
 		var err error
-		if c, err = config.Load(path); err != nil {
+		if c, err = config.Load(path); err != nil && looksLike(path, gatewayfile.Looks) {
+			err = &failure{text: path + ": this is a configuration of evhub gateway, and a broker needs a Config.json", hint: "evhub gateway --config " + path}
+		}
+		if err != nil {
 			return nil, path, err
 		}
 	}
-	for _, text := range s.hubs {
-		h, err := config.ParseHubFlag(text)
-		if err == nil {
-			err = c.AddHub(h)
-		}
-		if err != nil {
-			return nil, path, badUsage("", "--hub %s: %s", text, err)
-		}
+	if err := s.addHubs(c, path); err != nil {
+		return nil, path, err
 	}
 	return c, path, s.overlay(c)
+}
+
+// addHubs adds the hubs of --hub to those of the file at path.
+func (s *settings) addHubs(c *config.Config, path string) error {
+	given := make(map[string]string) // by hub: the flag that gave it
+	for _, text := range s.hubs {
+		h, err := config.ParseHubFlag(text)
+		if err != nil {
+			return badUsage("", "--hub %s: %s", text, err)
+		}
+		if err := c.AddHub(h); err != nil {
+			return badUsage("", "--hub %s: %s, from %s", text, err, cmp.Or(given[h.Name], path))
+		}
+		given[h.Name] = "--hub " + text
+	}
+	return nil
 }
 
 func exists(path string) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/evhub-dev/evhub/internal/auth"
 	"github.com/evhub-dev/evhub/internal/issuer"
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 type signing struct {
@@ -20,14 +22,14 @@ type signing struct {
 	hub    string
 	policy string
 	key    string
-	ttl    time.Duration
+	ttl    string
 }
 
 func (a *app) tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make tokens for clients",
-		Args:  takes(0, 0),
+		Args:  takesCommand,
 		RunE: func(*cobra.Command, []string) error {
 			return badUsage("evhub token sas --hub eh1, or evhub token jwt --send eh1", "say what kind of token")
 		},
@@ -54,12 +56,16 @@ connection string. Keys on a command line can be seen by other users of the mach
 	f.StringVar(&s.hub, "hub", "", "`HUB` that the token opens; without it all of the namespace")
 	f.StringVar(&s.policy, "policy", "", "`NAME` of the policy that signs")
 	f.StringVar(&s.key, "key", "", "the policy's `KEY`")
-	f.DurationVar(&s.ttl, "ttl", time.Hour, "`TIME` until the token ends")
+	f.StringVar(&s.ttl, "ttl", "1h", "`TIME` until the token ends, like 90m or 7d")
 	return cmd
 }
 
 func (s *signing) run() error {
-	if s.ttl < time.Second {
+	ttl, err := setting.ParseDuration(s.ttl)
+	if err != nil {
+		return badUsage("", "--ttl: %s", err)
+	}
+	if ttl < time.Second {
 		return badUsage("", "--ttl %s is less than a second", s.ttl)
 	}
 	if (s.policy == "") != (s.key == "") {
@@ -77,7 +83,7 @@ func (s *signing) run() error {
 	if s.hub == "" {
 		s.hub = cs.EntityPath
 	}
-	fmt.Fprintln(s.out, auth.SignSAS("sb://"+cs.Host+"/"+s.hub, cs.KeyName, cs.Key, time.Now().Add(s.ttl)))
+	fmt.Fprintln(s.out, auth.SignSAS("sb://"+cs.Host+"/"+s.hub, cs.KeyName, cs.Key, time.Now().Add(ttl)))
 	return nil
 }
 
@@ -106,13 +112,17 @@ issuer of your own.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.issuer, "issuer", localIssuer, "`URL` of the issuer")
+	f.StringVar(&r.issuer, "issuer", cmp.Or(a.getenv(envIssuer), localIssuer), "`URL` of the issuer (default: "+envIssuer+", then "+localIssuer+")")
+	f.Lookup("issuer").DefValue = ""
 	f.StringVar(&r.client, "client", "evhub-cli", "`NAME` that the token is made out to")
 	f.StringArrayVar(&r.hubs, "send", nil, "`HUB` that the token may send to; may be repeated; without it to all")
 	return cmd
 }
 
 func (r *asking) run(ctx context.Context) error {
+	if _, ok := httpURL(r.issuer); !ok {
+		return badUsage("", "--issuer: %q is not a URL like %s", r.issuer, localIssuer)
+	}
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
 	var scope []string
@@ -123,7 +133,7 @@ func (r *asking) run(ctx context.Context) error {
 	if err != nil {
 		hint := ""
 		if _, silent := errors.AsType[net.Error](err); silent {
-			hint = "start a broker with its issuer: evhub serve; where it is stands in its first lines"
+			hint = "evhub serve has an issuer, and says in its first lines where: beside API, at /issuer"
 		}
 		return &failure{text: err.Error(), hint: hint}
 	}

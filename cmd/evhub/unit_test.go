@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/evhub-dev/evhub/internal/gatewayfile"
 )
 
 func TestIsGoRun(t *testing.T) {
@@ -62,6 +64,27 @@ func TestCommandLine(t *testing.T) {
 		}
 		if got := commandLine("windows", tt.words...); got != tt.windows {
 			t.Errorf("PowerShell: %s, want %s", got, tt.windows)
+		}
+	}
+}
+
+func TestDescribeRule(t *testing.T) {
+	t.Parallel()
+	full := gatewayfile.Rule{
+		Issuer: "entra", Kind: "user", Claim: "scp", Value: "Events.Send", Role: "Publisher", Hubs: []string{"orders", "audit-*"}, Rate: 50, BytesPerSecond: 256 << 10,
+	}
+	for _, tt := range []struct {
+		name string
+		rule gatewayfile.Rule
+		want string
+	}{
+		{"all conditions", full, "user of entra with scp Events.Send and role Publisher may send to orders audit-*, 50 messages/s, 256KiB/s"},
+		{"none", gatewayfile.Rule{Issuer: "dev", Kind: "app", Claim: "scope", Value: "send:<hub>"}, "app of dev with scope send:<hub> may send to the hub that it names"},
+		{"small rates", gatewayfile.Rule{Issuer: "dev", Kind: "any", Claim: "a", Value: "b", Rate: 0.5, BytesPerSecond: 100},
+			"any of dev with a b may send to the hub that it names, 0.5 messages/s, 100 bytes/s"},
+	} {
+		if got := describeRule(tt.rule); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
@@ -159,6 +182,10 @@ func TestEventLine(t *testing.T) {
 		{"several sections", event(azeventhubs.AMQPAnnotatedMessageBody{Data: [][]byte{[]byte("a"), []byte("b")}}, nil), head + `,"body":"ab"}`},
 		{"bytes", event(azeventhubs.AMQPAnnotatedMessageBody{Data: [][]byte{{0xff}}}, nil), head + `,"bodyBase64":"/w=="}`},
 		{"empty", event(azeventhubs.AMQPAnnotatedMessageBody{}, nil), head + `,"body":""}`},
+		{"id", received{partition: "0", ReceivedEventData: &azeventhubs.ReceivedEventData{RawAMQPMessage: &azeventhubs.AMQPAnnotatedMessage{
+			Properties: &azeventhubs.AMQPAnnotatedMessageProperties{MessageID: "a1"}}}}, head + `,"messageId":"a1","body":""}`},
+		{"id that is a number", received{partition: "0", ReceivedEventData: &azeventhubs.ReceivedEventData{RawAMQPMessage: &azeventhubs.AMQPAnnotatedMessage{
+			Properties: &azeventhubs.AMQPAnnotatedMessageProperties{MessageID: uint64(7)}}}}, head + `,"messageId":7,"body":""}`},
 		{"value", event(azeventhubs.AMQPAnnotatedMessageBody{Value: map[string]any{"a": int32(1)}}, nil), head + `,"bodyValue":{"a":1}}`},
 		{"sequence", event(azeventhubs.AMQPAnnotatedMessageBody{Sequence: [][]any{{int64(1), "x"}, {true}}}, nil), head + `,"bodyValue":[[1,"x"],[true]]}`},
 		{"numbers that JSON has not", event(azeventhubs.AMQPAnnotatedMessageBody{}, map[string]any{
