@@ -47,6 +47,9 @@ func (c *Conn) answersOnly(b []byte) (buf []byte, more bool) {
 		return b, true
 	}
 	b = c.collectLocked(b)
+	if len(b) > 0 {
+		c.beatDue.Store(false) // any frame is a sign of life
+	}
 	return b, !c.ready.empty() || c.beatDue.Load()
 }
 
@@ -57,7 +60,10 @@ func (c *Conn) tryWrite(b []byte) bool {
 		c.Drop()
 		return false
 	}
-	c.lastWrite.Store(int64(c.now()))
+	if n > 0 {
+		c.lastWrite.Store(int64(c.now()))
+		c.in.answered = true
+	}
 	c.untaken = append(c.untaken, b[n:]...)
 	return n == len(b)
 }

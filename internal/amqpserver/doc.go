@@ -41,6 +41,6 @@
 //   - Encoded answers and settlements that the peer does not read: above pendingBytesMax the reader stops as well, so a peer that writes
 //     without reading stops itself.
 //   - A delivery in several frames: the link's limit, and partialBytesMax for all links of a connection together.
-//   - What a socket did not take from the reader: at most as much as that, and the writer has it before anything else.
+//   - What a socket did not take from the reader: at most what may be pending once more, and the writer has it before all else.
 //   - Deliveries: the writer stops pulling from sources while its socket does not take what it wrote.
 package amqpserver

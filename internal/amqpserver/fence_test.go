@@ -132,7 +132,7 @@ func TestFenceHurry(t *testing.T) {
 					t.Errorf("behind the fence there are %d deliveries, want %d", got, (n+1)*burst)
 					return
 				}
-				p.nc.arrived() // lets the server write
+				p.nc.(*pipeEnd).arrived() // lets the server write
 			}
 		})
 	}

@@ -139,6 +139,20 @@ func TestNoHeartbeatWhileFramesFlow(t *testing.T) {
 }
 
 // TestHeartbeatWhenALinkHasNothing: a link that was said to be ready but has nothing to send must not swallow the heartbeat.
+// TestAnswerIsASignOfLife: whoever writes an answer, a beat that fell due meanwhile is not sent behind it.
+func TestAnswerIsASignOfLife(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		c := w.openWith(amqp.Open{ContainerID: "c", IdleTimeOut: amqp.Some(uint32(8000))})
+		c.begin(0)
+		c.attachSink("s", 0, "sink")
+		synctest.Wait()
+		w.toys.conn().beatDue.Store(true) // as if the reader were quicker than the writer that was told
+		c.send(on(0, transfer(0, 0)))
+		c.want(on(0, settled(0, 0)))
+		c.wantNothing()
+	})
+}
+
 func TestHeartbeatWhenALinkHasNothing(t *testing.T) {
 	play(t, Options{}, func(t *testing.T, w *world) {
 		c := w.openWith(amqp.Open{ContainerID: "c", IdleTimeOut: amqp.Some(uint32(8000))})

@@ -370,6 +370,7 @@ func (s *session) attach(body []byte) error {
 		return nil
 	}
 	s.links[r.Handle], s.names[key] = l, l
+	s.handlesEnd = max(s.handlesEnd, uint64(r.Handle)+1)
 	s.c.container.Attach(l)
 	return nil
 }
@@ -399,7 +400,7 @@ func (s *session) detach(body []byte) error {
 	}
 	s.c.flushDirty()
 	delete(s.links, p.Handle)
-	s.lastLink, s.left = nil, amqp.Some(p.Handle)
+	s.lastLink = nil
 	if key := (linkKey{l.request.Name, l.request.Role}); s.names[key] == l {
 		delete(s.names, key)
 	}

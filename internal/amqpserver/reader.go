@@ -13,8 +13,8 @@ const (
 	readLarge = 128 << 10 // lent while a connection is busy; holds the largest frame and more
 
 	// Some clients (Node) leave Nagle's algorithm on: a small frame of theirs waits until the one before is acknowledged, which the kernel
-	// puts off for 40 ms. Their first event took a quarter of a second more. After reads below this it is told not to; the frames of a
-	// handshake are smaller, those of events mostly not.
+	// puts off for 40 ms. Their first event took a quarter of a second more. After reads below this that were not answered at once it is
+	// told not to: an answer carries the acknowledgement, and one by itself costs as much as a small event.
 	quickAckBytes = 512
 )
 
@@ -61,6 +61,7 @@ type frameReader struct {
 	frameMax uint32
 	onRead   func()           // runs after each read that brought something
 	quickAck func()           // runs before a read that may have to wait for a small frame's successor; nil: nothing to run
+	answered bool             // what was written since the last read has acknowledged it
 	small    []byte           // kept
 	large    *[readLarge]byte // borrowed, or nil
 	buf      []byte           // one of the two
@@ -129,9 +130,10 @@ func (f *frameReader) peek(n int) ([]byte, error) {
 func (f *frameReader) fill(n int) error {
 	f.fit(n)
 	f.caughtUp()
-	if f.quickAck != nil && f.lastRead < quickAckBytes {
+	if f.quickAck != nil && !f.answered && f.lastRead < quickAckBytes {
 		f.quickAck()
 	}
+	f.answered = false
 	got, err := f.nc.Read(f.buf[f.w:])
 	f.w += got
 	f.lastRead = got

@@ -17,7 +17,7 @@ type session struct {
 	sinceFlow  int               // reader: transfer frames taken since the peer last heard our window
 	nextID     uint32            // writer: next outgoing delivery-id
 	lastLink   *Link             // reader: of the last transfer; saves looking it up
-	left       amqp.Opt[uint32]  // reader: the peer's handle that it detached last
+	handlesEnd uint64            // reader: behind the highest handle that the peer has ever attached
 	taken      uint32            // reader: next-incoming-id
 	incomingID atomic.Uint32     // taken, as the writer shows it
 
@@ -229,7 +229,7 @@ func (s *session) flow(body []byte) error {
 	}
 	var l *Link
 	if p.Handle.Set {
-		if l = s.links[p.Handle.V]; l == nil && p.Handle != s.left { // go-amqp may send a last flow behind its detach
+		if l = s.links[p.Handle.V]; l == nil && uint64(p.Handle.V) >= s.handlesEnd { // go-amqp may send a last flow behind its detach
 			s.fail(amqp.CondUnattachedHandle, "a flow for handle %d, where no link is attached", p.Handle.V)
 			return nil
 		}

@@ -185,10 +185,12 @@ func TestFlowBehindDetach(t *testing.T) {
 	play(t, Options{}, func(t *testing.T, w *world) {
 		c := w.open()
 		c.begin(0)
-		c.send(on(0, attachSource("left", 7, "source")))
-		c.want(on(0, sourceAnswer("left", 0, "source")))
-		c.send(on(0, detached(7, nil)), on(0, credit(7, 0, 10)))
-		c.want(on(0, detached(0, nil)))
+		for i, handle := range []uint32{7, 1<<32 - 2} {
+			c.send(on(0, attachSource(fmt.Sprint(handle), handle, "source")))
+			c.want(on(0, sourceAnswer(fmt.Sprint(handle), uint32(i), "source")))
+		}
+		c.send(on(0, detached(7, nil)), on(0, detached(1<<32-2, nil)), on(0, credit(7, 0, 10)), on(0, credit(1<<32-2, 0, 10)))
+		c.want(on(0, detached(0, nil)), on(0, detached(1, nil)))
 		c.attachSink("s", 0, "sink") // the session goes on
 		c.send(on(0, transfer(0, 0)))
 		c.want(on(0, settled(0, 0)))

@@ -3,6 +3,7 @@ package amqpserver
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -136,7 +137,7 @@ func (s *swiftSource) Detached()     {}
 // pump is a raw client that allocates nothing once it runs.
 type pump struct {
 	t    testing.TB
-	nc   *pipeEnd
+	nc   net.Conn
 	buf  []byte
 	r, w int
 	out  []byte
@@ -155,6 +156,29 @@ const pumpFirstID = 1 << 24 // ids that all take the same number of bytes
 func dialPump(t testing.TB, srv *Server, attach *amqp.Attach) *pump {
 	server, nc := pipe(1 << 20)
 	srv.Go(server)
+	return newPump(t, nc, attach)
+}
+
+func dialPumpTCP(t testing.TB, srv *Server, attach *amqp.Attach) *pump {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Go(server)
+	return newPump(t, nc, attach)
+}
+
+func newPump(t testing.TB, nc net.Conn, attach *amqp.Attach) *pump {
 	p := &pump{t: t, nc: nc, buf: make([]byte, 80<<10), id: pumpFirstID, acked: pumpFirstID}
 	begin := clientBegin
 	begin.IncomingWindow = 1<<31 - 1
@@ -336,12 +360,15 @@ func mallocsEach(n int, f func()) float64 {
 func TestAllocations(t *testing.T) {
 	const n, most = 20_000, 0.05
 	frame := eventFrame(swiftBytes)
-	for _, burst := range []int{1, 100} {
-		srv, _ := swiftServer(t)
-		p := dialPump(t, srv, attachSink("in", 0, "sink"))
-		p.deliver(2000, burst, frame)
-		if each := mallocsEach(n, func() { p.deliver(n, burst, frame) }); each > most && !(raceEnabled && burst == 1) {
-			t.Errorf("in, %d at a time: %.3f allocations for each event", burst, each)
+	dials := map[string]func(testing.TB, *Server, *amqp.Attach) *pump{"memory": dialPump, "TCP": dialPumpTCP}
+	for network, dial := range dials {
+		for _, burst := range []int{1, 100} {
+			srv, _ := swiftServer(t)
+			p := dial(t, srv, attachSink("in", 0, "sink"))
+			p.deliver(2000, burst, frame)
+			if each := mallocsEach(n, func() { p.deliver(n, burst, frame) }); each > most && !(raceEnabled && burst == 1) {
+				t.Errorf("in by %s, %d at a time: %.3f allocations for each event", network, burst, each)
+			}
 		}
 	}
 	srv, s := swiftServer(t)
@@ -398,8 +425,8 @@ func testIdleMemory(t *testing.T) {
 		}
 		synctest.Wait()
 		for _, p := range pumps {
-			p.nc.in.takeAll()
-			p.nc.out.takeAll()
+			p.nc.(*pipeEnd).in.takeAll()
+			p.nc.(*pipeEnd).out.takeAll()
 		}
 		each := (measure() - before) / n
 		t.Logf("%s: %d bytes for each idle connection", row.name, each)

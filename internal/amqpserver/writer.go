@@ -32,6 +32,7 @@ func (c *Conn) writeAll() (over bool) {
 // round collects what is to go out and writes it in one go.
 func (c *Conn) round(b []byte) (buf []byte, again, over bool) {
 	b, c.untaken = append(b, c.untaken...), nil
+	c.due.Store(false) // what was signalled until now is collected next
 	b, closing, cut := c.collect(b)
 	if cut {
 		return b, false, true
