@@ -194,9 +194,9 @@ func (t *trial) run(list []int) bool {
 	return going
 }
 
-// letOthers gives the client to whoever waits for one, and waits in turn.
+// letOthers gives the client to whoever waits for one, and waits in turn; but not for Close, which lets trials end that have begun.
 func (t *trial) letOthers() (err *notify.Error) {
-	if t.tries == 1 || t.n.trials.waiting.Load() == 0 {
+	if t.tries == 1 || t.n.trials.waiting.Load() == 0 || len(t.n.trials.closing) > 0 {
 		return nil
 	}
 	t.n.trials.giveBack(t.client)

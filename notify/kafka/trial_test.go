@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -374,5 +375,44 @@ func TestTrialsAreShared(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		bad.Wait()
+	})
+}
+
+// TestCloseWhileTrying: a Close that may take its time lets trials end, those of callers that take turns included.
+func TestCloseWhileTrying(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newBubbleRig(t, uncompressed()...)
+		defer r.close()
+		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			r.cluster.KeepControl()
+			r.cluster.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
+			return nil, nil, false
+		})
+		r.refuse(kerr.InvalidRecord.Code)
+		var sends sync.WaitGroup
+		var stored, invalid atomic.Int64
+		for range trialsMax + 2 {
+			sends.Go(func() {
+				list := slices.Repeat([]notify.Message{{Body: []byte("good"), Partition: "0"}}, 20)
+				list[7].Body = []byte("POISON")
+				for _, result := range r.send(t.Context(), list...) {
+					switch {
+					case result.Err == nil:
+						stored.Add(1)
+					case notify.ReasonOf(result.Err) == notify.Invalid:
+						invalid.Add(1)
+					}
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond) // in the middle of it
+		if err := r.n.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		sends.Wait()
+		if got, want := stored.Load(), int64(19*(trialsMax+2)); got != want || invalid.Load() != trialsMax+2 {
+			t.Errorf("%d stored of %d, %d invalid", got, want, invalid.Load())
+		}
 	})
 }
