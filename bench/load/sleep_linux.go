@@ -26,7 +26,9 @@ func Precise() (sleep func(time.Duration), stop func() error, err error) {
 			panic("BUG: timerfd_settime: " + err.Error())
 		}
 		var expired [8]byte
-		timer.Read(expired[:])
+		if _, err := timer.Read(expired[:]); err != nil {
+			panic("BUG: " + err.Error())
+		}
 	}
 	return sleep, timer.Close, nil
 }

@@ -76,7 +76,8 @@ func (b *Broker) startNotifications() error {
 	if b.OwnPolicies() {
 		level = slog.LevelWarn
 	}
-	b.log.Log(context.Background(), level, "development issuer gives tokens for all hubs to anyone who asks, whatever the policies", "issuer", b.IssuerURL())
+	b.log.Log(context.Background(), level, "development issuer gives tokens for all hubs to anyone who asks, whatever the policies",
+		"issuer", b.IssuerURL())
 	return nil
 }
 

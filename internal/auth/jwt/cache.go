@@ -23,8 +23,9 @@ func digestOf(compact string) digest {
 	return sha256.Sum256(text[:copy(text[:], compact)])
 }
 
-// cache remembers accepted tokens, another one refused tokens. Each shard has two generations of entries: when the young one is full it becomes the old one, and the old
-// one is forgotten, but for what was asked for meanwhile. So the cost of forgetting is spread and the size is bounded.
+// cache remembers accepted tokens, another one refused tokens. Each shard has two generations of entries: when the young one is full it
+// becomes the old one, and the old one is forgotten, but for what was asked for meanwhile. So the cost of forgetting is spread and the size
+// is bounded.
 type cache struct {
 	epoch    atomic.Uint64 // how often it was emptied
 	youngMax int           // entries of a shard's young generation

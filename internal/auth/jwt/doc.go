@@ -9,8 +9,9 @@
 //     times, audience, tenant, names. What a header says about keys (jwk, jku, x5u, x5c) is never looked at.
 //   - Deny by default: a principal may do what a Rule gives it, and hub names are compared byte by byte.
 //   - The text of a token is no identity: an ECDSA signature can be turned into another that is as good. Accounts go by Principal.ID,
-//     protection against replay by Principal.TokenID. The cache goes by the text's SHA-256, holds accepted tokens only, and is emptied
-//     when a key set changes, so that a token dies with its key.
+//     protection against replay by Principal.TokenID. The caches go by the text's SHA-256: one holds accepted tokens only; the other, for a
+//     minute at most, genuine ones that are of no use here (expired, another audience or tenant), and only refuses. Both are emptied when a
+//     key set changes, so that a token dies with its key.
 //   - A refused token never causes a fetch, except for an unknown kid: one an issuer in 30 s. A request whose key is known never waits.
 //
 // Keys of an issuer. A set is fetched over https with 5 s, 256 KiB, 64 keys and 3 redirects on the same host at most, every 10 minutes or
