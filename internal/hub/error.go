@@ -28,7 +28,7 @@ const (
 	Disabled                   // the entity does not take this operation at present
 	Updated                    // hub, group or namespace was changed or deleted under a live link
 	Closed                     // the broker shuts down
-	Unavailable                // the partition cannot serve: corrupt, or the outcome of a write is unknown
+	Unavailable                // the partition cannot serve: corrupt, or the outcome of a write is unknown, as which doors tell both
 	kindCount
 )
 

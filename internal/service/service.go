@@ -176,6 +176,9 @@ func (s *Service) openTargets(ctx context.Context) (map[string]gateway.Route, er
 func listen(ctx context.Context, path, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // without the address again
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", path, address, err)
 	}
@@ -300,6 +303,10 @@ func endAll(ctx context.Context, parts []part) error {
 		case e := <-ends:
 			errs[e.of] = e.err
 		case <-ctx.Done():
+			for len(ends) > 0 { // what has ended by then did so in time
+				e := <-ends
+				errs[e.of] = e.err
+			}
 			return errors.Join(errs...)
 		}
 	}

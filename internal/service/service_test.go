@@ -246,7 +246,8 @@ func TestStartSaysWhatCannotListen(t *testing.T) {
 	w := newWorld(t)
 	c := w.config(t, w.amqp)
 	c.Listeners.Probes.Address = w.amqp // taken by the broker
-	if _, err := Start(t.Context(), Options{Config: c}); err == nil || !strings.Contains(err.Error(), "listeners.probes.address: cannot listen on "+w.amqp) {
+	if _, err := Start(t.Context(), Options{Config: c}); err == nil || !strings.Contains(err.Error(), "listeners.probes.address: cannot listen on "+w.amqp) ||
+		strings.Count(err.Error(), w.amqp) != 1 {
 		t.Errorf("start: %v", err)
 	}
 }
