@@ -121,7 +121,10 @@ func (w *worker) read(ctx context.Context, client *azeventhubs.ProcessorPartitio
 		if e, ok := asError(err); ok && e.Code == azeventhubs.ErrorCodeOwnershipLost {
 			return
 		}
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil && err != nil {
+			return // a Processor that is stopped closes its clients, whoever is about to call them
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			w.t.Errorf("partition %s: %v", client.PartitionID(), err)
 			return
 		}
