@@ -43,7 +43,7 @@ var rooms = map[string][]string{
 	// the test kit
 	"evhubtest":          {"internal/auth", "internal/engine", "internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit"},
 	"evhubtest/azclient": {"evhubtest"},
-	"internal/kit":       {"internal/amqp", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub"},
+	"internal/kit":       {"internal/amqp", "internal/auth", "internal/clock", "internal/event", "internal/eventlog", "internal/hub", "internal/setting"},
 
 	// the port of the notification service, and its adapters
 	"internal/outbound": {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // FormError says what is wrong with a request in JSON, and where.
@@ -222,7 +224,7 @@ func (o *fields) duration(name string, otherwise, most time.Duration) time.Durat
 	s, _ := v.(string)
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > most {
-		o.f.fail(at, `it must be a time like "500ms" or "5s", from 0 to %s, not %s`, wholeUnits(most), shown(v))
+		o.f.fail(at, `it must be a time like "500ms" or "5s", from 0 to %s, not %s`, setting.Time(most), shown(v))
 		return 0
 	}
 	return d

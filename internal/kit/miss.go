@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/evhub-dev/evhub/internal/setting"
 )
 
 // Reason says how a request failed.
@@ -342,20 +344,8 @@ func window(s []rune, from int) string {
 func shownDuration(d time.Duration) string {
 	for _, unit := range []time.Duration{time.Second, 100 * time.Millisecond, time.Millisecond} {
 		if d >= unit {
-			return wholeUnits(d.Round(unit / 10))
+			return setting.Time(d.Round(unit / 10))
 		}
 	}
 	return d.Round(time.Microsecond).String()
-}
-
-// wholeUnits writes a duration without zeros behind it: 1h, not 1h0m0s.
-func wholeUnits(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
