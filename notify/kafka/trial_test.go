@@ -346,18 +346,24 @@ func TestBusyKeepsOrder(t *testing.T) {
 	}
 }
 
+// newSlowRig has a broker that takes 10 ms for each request, and refuses what is POISON.
+func newSlowRig(t testing.TB) *rig {
+	r := newBubbleRig(t, uncompressed()...)
+	r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		r.cluster.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
+		return nil, nil, false
+	})
+	r.refuse(kerr.InvalidRecord.Code)
+	return r
+}
+
 // TestTrialsAreShared: callers with nothing but bad records do not keep a good one that was refused with one of theirs from its turn.
 func TestTrialsAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newBubbleRig(t, uncompressed()...)
+		r := newSlowRig(t)
 		defer r.close()
-		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-			r.cluster.KeepControl()
-			r.cluster.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
-			return nil, nil, false
-		})
-		r.refuse(kerr.InvalidRecord.Code)
 		var bad sync.WaitGroup
 		poison := func(n int) {
 			bad.Go(func() {
@@ -382,14 +388,8 @@ func TestTrialsAreShared(t *testing.T) {
 func TestCloseWhileTrying(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newBubbleRig(t, uncompressed()...)
+		r := newSlowRig(t)
 		defer r.close()
-		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-			r.cluster.KeepControl()
-			r.cluster.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
-			return nil, nil, false
-		})
-		r.refuse(kerr.InvalidRecord.Code)
 		var sends sync.WaitGroup
 		var stored, invalid atomic.Int64
 		for range trialsMax + 2 {
