@@ -3,7 +3,6 @@ package amqpserver
 import (
 	"bytes"
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 
@@ -65,21 +64,7 @@ func (c *client) everything() []frame {
 // TestTryWriteTCP: a socket takes what it has room for, then nothing, and all of that arrives.
 func TestTryWriteTCP(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	out, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	in, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
+	in, out := tcpPipe(t)
 	w := tryWriterOf(out)
 	if w == nil {
 		t.Log("this system has no such socket: the writer does it all")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -205,4 +206,25 @@ func (s *stream) held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.buf) - s.off
+}
+
+// tcpPipe is a pair of sockets, closed with the test.
+func tcpPipe(t testing.TB) (server, client *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	in, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	return in.(*net.TCPConn), out.(*net.TCPConn)
 }

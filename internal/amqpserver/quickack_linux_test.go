@@ -9,17 +9,8 @@ import (
 // TestQuickAck: a socket that delays its acknowledgements does so no more.
 func TestQuickAck(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	raw, err := nc.(*net.TCPConn).SyscallConn()
+	_, nc := tcpPipe(t)
+	raw, err := nc.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,29 +4,13 @@ package amqpserver
 
 import (
 	"io"
-	"net"
 	"testing"
 )
 
 // TestReceivedTCP: the kernel counts what has come in, read or not.
 func TestReceivedTCP(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	out, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	in, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	nc := in.(*net.TCPConn)
+	nc, out := tcpPipe(t)
 	if n := receivedTCP(nc); n != 0 {
 		t.Errorf("%d bytes before the first", n)
 	}
@@ -34,13 +18,13 @@ func TestReceivedTCP(t *testing.T) {
 		if _, err := out.Write(make([]byte, 1000)); err != nil { // one segment
 			t.Fatal(err)
 		}
-		if _, err := io.ReadFull(in, make([]byte, 1)); err != nil { // of which the first byte has come, and so all
+		if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil { // of which the first byte has come, and so all
 			t.Fatal(err)
 		}
 		if n := receivedTCP(nc); n != sum {
 			t.Errorf("%d bytes, want %d", n, sum)
 		}
-		if _, err := io.ReadFull(in, make([]byte, 999)); err != nil {
+		if _, err := io.ReadFull(nc, make([]byte, 999)); err != nil {
 			t.Fatal(err)
 		}
 		if n := receivedTCP(nc); n != sum {

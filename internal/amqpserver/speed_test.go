@@ -160,20 +160,7 @@ func dialPump(t testing.TB, srv *Server, attach *amqp.Attach) *pump {
 }
 
 func dialPumpTCP(t testing.TB, srv *Server, attach *amqp.Attach) *pump {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	server, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, nc := tcpPipe(t)
 	srv.Go(server)
 	return newPump(t, nc, attach)
 }
