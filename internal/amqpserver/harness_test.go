@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -202,6 +203,16 @@ func (c *client) want(frames ...frame) {
 	got, _ := c.nc.arrived()
 	if want := encode(frames...); !bytes.Equal(got, want) {
 		c.t.Fatalf("came:\n%swant:\n%s", show(got), show(want))
+	}
+}
+
+// wantOneOf is want where several courses are right.
+func (c *client) wantOneOf(courses ...[]frame) {
+	c.t.Helper()
+	synctest.Wait()
+	got, _ := c.nc.arrived()
+	if !slices.ContainsFunc(courses, func(f []frame) bool { return bytes.Equal(got, encode(f...)) }) {
+		c.t.Fatalf("came:\n%swant, or another of %d courses:\n%s", show(got), len(courses), show(encode(courses[0]...)))
 	}
 }
 
