@@ -19,51 +19,63 @@ func tryWriterOf(nc net.Conn) tryWriter {
 	return nil
 }
 
-// answer writes the answers to a burst on the reader's own goroutine, as far as the socket takes them at once: to wake the writer for them
-// would cost more than to write them. All else is left to the writer. Reader only.
+// answer writes the answers to a burst on the reader's own goroutine: to wake the writer for them would cost more than to write them.
+// Deliveries are left to the writer. Reader only.
 func (c *Conn) answer() {
+	c.in.answered = c.writeNow(false)
+}
+
+// writeNow writes answers, and a burst of deliveries if deliver is set, on the caller's goroutine, as far as the socket takes them at
+// once. All else is left to the writer. wrote: something has gone out.
+func (c *Conn) writeNow(deliver bool) (wrote bool) {
 	if c.try == nil || !c.writing.TryLock() {
 		c.rouse()
-		return
+		return false
 	}
 	b := c.srv.buffers.takeWrite()
-	var more bool
-	if *b, more = c.answersOnly((*b)[:0]); len(*b) > 0 && !c.tryWrite(*b) {
-		more = true
+	var left bool
+	*b, left = c.collectNow((*b)[:0], deliver)
+	if len(*b) > 0 {
+		c.beatDue.Store(false) // any frame is a sign of life
+		var all bool
+		wrote, all = c.tryWrite(*b)
+		left = left || !all
 	}
 	c.srv.buffers.giveWrite(b)
 	c.writing.Unlock()
-	if more {
+	if left || c.beatDue.Load() {
 		c.rouse()
 	}
+	return wrote
 }
 
-// answersOnly moves answers, dispositions and flows into b, unless what was written before has yet to go. more: there is something for
-// the writer.
-func (c *Conn) answersOnly(b []byte) (buf []byte, more bool) {
+// collectNow moves answers, dispositions and flows into b, and a burst of deliveries if deliver is set, unless what was written before has
+// yet to go. left: there is something for the writer.
+func (c *Conn) collectNow(b []byte, deliver bool) (buf []byte, left bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closing || len(c.untaken) > 0 {
+		c.mu.Unlock()
 		return b, true
 	}
 	b = c.collectLocked(b)
-	if len(b) > 0 {
-		c.beatDue.Store(false) // any frame is a sign of life
+	left = !c.ready.empty()
+	c.mu.Unlock()
+	if deliver && left {
+		return c.deliveries(b)
 	}
-	return b, !c.ready.empty() || c.beatDue.Load()
+	return b, left
 }
 
-// tryWrite says whether all of b was taken. What was not is the writer's.
-func (c *Conn) tryWrite(b []byte) bool {
+// tryWrite says whether anything of b was taken, and whether all of it was. What was not is the writer's.
+func (c *Conn) tryWrite(b []byte) (some, all bool) {
 	n, err := c.try.TryWrite(b)
 	if err != nil {
 		c.Drop()
-		return false
+		return false, false
 	}
 	if n > 0 {
 		c.lastWrite.Store(int64(c.now()))
-		c.in.answered = true
 	}
 	c.untaken = append(c.untaken, b[n:]...)
-	return n == len(b)
+	return n > 0, n == len(b)
 }

@@ -2,6 +2,7 @@ package amqpserver
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -38,6 +39,53 @@ func TestAnswersInPieces(t *testing.T) {
 			}
 			if want := uint32(rounds * toyCredit); next != want {
 				t.Errorf("room for %d bytes: answers up to id %d, not %d", room, next, want)
+			}
+		})
+	}
+}
+
+// TestReadyNow: deliveries are with the client when the call returns, behind what was to be answered before; what the socket does not take
+// follows once it does, in order.
+func TestReadyNow(t *testing.T) {
+	for _, room := range []int{1, 50, pipeBytes} {
+		playNow(t, Options{}, func(t *testing.T, w *world) {
+			c := w.openWith(clientOpen)
+			c.send(on(0, &clientBegin))
+			c.got()
+			c.attachSource("r", 0, "source")
+			s := w.source("r")
+			c.send(on(0, credit(0, 0, 1000)))
+			c.wantNothing()
+			c.nc.in.resize(room)
+			s.now = true
+			s.emit("first")
+			b, _ := c.nc.in.takeAll()
+			if len(b) == 0 || room == pipeBytes && len(b) < 20 {
+				t.Errorf("room for %d bytes: %d were there when ReadyNow returned", room, len(b))
+			}
+			for i := range uint32(20) {
+				s.now = i%3 > 0
+				s.emit(fmt.Sprint(i))
+			}
+			for {
+				synctest.Wait()
+				more, _ := c.nc.in.takeAll()
+				if len(more) == 0 {
+					break
+				}
+				b = append(b, more...)
+			}
+			frames, err := decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, f := range frames {
+				if got := f.body.(*amqp.Transfer).DeliveryID.V; got != uint32(i) {
+					t.Fatalf("room for %d bytes: delivery %d came where %d is due", room, got, i)
+				}
+			}
+			if len(frames) != 21 {
+				t.Errorf("room for %d bytes: %d deliveries, not 21", room, len(frames))
 			}
 		})
 	}

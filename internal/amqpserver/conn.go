@@ -28,10 +28,10 @@ type Conn struct {
 	delivery Delivery            // reader: the one at hand
 	peer     amqp.Open           // reader; read by others only after opened
 
-	box         Outbox       // writer
+	box         Outbox       // guarded by writing
 	try         tryWriter    // immutable; nil: nothing can be written without waiting
-	writing     sync.Mutex   // held by who writes: the writer, which may wait for the peer meanwhile, or the reader, which only tries
-	untaken     []byte       // guarded by writing: what the socket did not take from the reader; goes before all else
+	writing     sync.Mutex   // held by who writes and runs sources: the writer, which may wait for the peer meanwhile, or others, who only try
+	untaken     []byte       // guarded by writing: what the socket did not take at once; goes before all else
 	lastSession *session     // reader: of the last transfer; saves looking it up
 	lastChannel uint16       // reader: its channel, the peer's
 	burstBytes  int64        // reader: of deliveries at hand, not yet in inflight

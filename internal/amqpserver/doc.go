@@ -13,16 +13,17 @@
 // Two goroutines own a connection, its reader and its writer. There is no goroutine per session, link or event.
 //
 //	reader    frames in, sessions and links by the peer's numbers, the credit we granted, calls to Container and Sink
-//	writer    delivery ids, calls to Source.Fill, and all writing that may have to wait
+//	writer    all writing that may have to wait
+//	writing   the socket's outgoing side: delivery ids, calls to Source.Fill
 //	mu        everything others touch: encoded answers, settlements, flows that are due, ready links, the peer's credit and windows
 //
 // All else that happens to a connection (an append done, a log grown, a reader displaced, a token expired, a heartbeat due) takes mu,
-// changes a field, signals the writer and returns. mu is held for nanoseconds: never across I/O, never while calling a Container, Sink
+// changes a field, signals the writer and returns, but for Link.ReadyNow. mu is held for nanoseconds: never across I/O, never while calling a Container, Sink
 // or Source.
 //
-// The socket is whose who holds Conn.writing. That is the writer, but for the end of a burst: then the reader tries to write what there is
-// to answer, if the writer is asleep, as far as the socket takes it at once. A client that waits for each acknowledgement waits for one
-// goroutine less.
+// The socket is whose who holds Conn.writing. That is the writer, but for two moments when it is asleep: at the end of a burst the reader
+// tries to write what there is to answer, and in Link.ReadyNow the caller tries to write deliveries, both as far as the socket takes it at
+// once. So a client that waits for each acknowledgement, and one that waits for each event, wait for one goroutine less.
 //
 // # Order of what goes out
 //
@@ -41,6 +42,6 @@
 //   - Encoded answers and settlements that the peer does not read: above pendingBytesMax the reader stops as well, so a peer that writes
 //     without reading stops itself.
 //   - A delivery in several frames: the link's limit, and partialBytesMax for all links of a connection together.
-//   - What a socket did not take from the reader: at most what may be pending once more, and the writer has it before all else.
+//   - What a socket did not take at once: at most one burst and what may be pending once more, and the writer has it before all else.
 //   - Deliveries: the writer stops pulling from sources while its socket does not take what it wrote.
 package amqpserver

@@ -32,17 +32,17 @@ type Link struct {
 	sinceTopUp uint32        // reader
 	refill     uint32        // reader: deliveries after which credit is topped up
 	dirty      bool          // reader: in Conn.dirty
-	told       bool          // reader or writer: Detached was called
+	told       bool          // reader, or who writes if leave is set: Detached was called
 	part       assembly      // reader: a delivery that is still arriving
-	rest       remainder     // writer: a delivery that is still leaving
+	rest       remainder     // guarded by Conn.writing: a delivery that is still leaving
 
 	// guarded by Conn.mu
 	handle    uint32 // ours
 	state     linkState
 	flowOwed  bool // in Conn.flowing
 	queued    bool // in Conn.ready or session.blocked
-	filling   bool // the writer is in Fill
-	leave     bool // the reader left Detached to the writer
+	filling   bool // somebody is in Fill
+	leave     bool // the reader left Detached to who is in Fill
 	early     *amqp.Flow
 	credit    uint32 // where the client sends: the credit we grant
 	available uint32 // what the peer's last flow said
@@ -203,16 +203,29 @@ func (l *Link) leaveLocked(to linkState) {
 
 // Ready tells the writer that the link's source may have something to send.
 func (l *Link) Ready() {
+	if l.queue() {
+		l.s.c.signal()
+	}
+}
+
+// ReadyNow is Ready for a caller that has nothing better to do and knows that it is little: where the socket takes it without waiting, the
+// source's Fill runs and its deliveries are written before ReadyNow returns. So the caller may hold no lock that Fill takes.
+func (l *Link) ReadyNow() {
+	if l.queue() {
+		l.s.c.writeNow(true)
+	}
+}
+
+// queue says whether the link's client takes deliveries now. Then the link has its turn at the next writing.
+func (l *Link) queue() bool {
 	c := l.s.c
 	c.mu.Lock()
-	wanted := l.state == linkAttached && (l.creditLocked() > 0 || l.drain)
-	if wanted {
-		c.queueLocked(l)
+	defer c.mu.Unlock()
+	if l.state != linkAttached || l.creditLocked() == 0 && !l.drain {
+		return false
 	}
-	c.mu.Unlock()
-	if wanted {
-		c.signal()
-	}
+	c.queueLocked(l)
+	return true
 }
 
 func (c *Conn) queueLocked(l *Link) {
@@ -332,7 +345,7 @@ func (l *Link) gone() {
 	}
 }
 
-// tellDetached runs on the reader, or on the writer if the link was being filled when it went.
+// tellDetached runs on the reader, or behind Fill if the link was being filled when it went.
 func (l *Link) tellDetached() {
 	if l.told {
 		return

@@ -127,7 +127,7 @@ type Delivery struct {
 	Payload []byte // nil if Bytes exceeds the link's limit: the rest was read and dropped
 }
 
-// Source gives what a client receives on one link. Fill runs on the connection's writer.
+// Source gives what a client receives on one link. Fill runs on the connection's writer or inside Link.ReadyNow, never twice at a time.
 type Source interface {
 	// Fill puts deliveries into out while out.Room is positive and there is anything to send. If it returns with room left, it has
 	// arranged that Link.Ready is called once there is more.

@@ -341,7 +341,7 @@ type toySource struct {
 	k       *toyContainer
 	l       *Link
 	settled bool
-	t       amqp.Transfer // writer
+	t       amqp.Transfer // Fill's
 
 	mu         sync.Mutex
 	list       []string
@@ -351,20 +351,27 @@ type toySource struct {
 	credits    []uint32
 	told       *sync.Cond // on mu: credits has grown
 	during     func()
+	now        bool // the next emit is by ReadyNow: every other one
 }
 
 // emit adds events and says that they are there.
 func (s *toySource) emit(events ...string) {
 	s.mu.Lock()
 	s.list = append(s.list, events...)
+	now := s.now && s.during == nil // what runs during Fill may wait for the caller
+	s.now = !now
 	s.mu.Unlock()
+	if now {
+		s.l.ReadyNow()
+		return
+	}
 	s.l.Ready()
 }
 
 // emitN adds n small events.
 func (s *toySource) emitN(n int) { s.emit(slices.Repeat([]string{"event"}, n)...) }
 
-// inFill has f run once on the writer, inside the source's next Fill, behind what that puts out: all that f does is done before the writer
+// inFill has f run once on who writes, inside the source's next Fill, behind what that puts out: all that f does is done before the writer
 // looks again.
 func (s *toySource) inFill(f func()) {
 	s.mu.Lock()

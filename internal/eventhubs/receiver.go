@@ -14,6 +14,8 @@ import (
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
+const promptMax = 4 // events that the goroutine that stored them delivers itself
+
 const capabilityRuntime amqp.Symbol = "com.microsoft:enable-receiver-runtime-metric"
 
 // Names under which a client gives its receiver's name; Rust mistypes it.
@@ -54,15 +56,16 @@ type receiver struct {
 	filtered bool
 	runtime  bool // the client wants the partition's end told with each event
 
-	// writer
+	// Fill's
 	next    int64
 	read    eventlog.Records
 	watcher eventlog.Watcher
+	waits   atomic.Int64 // next as it was when watcher was told to wait; read by wake on any goroutine
 	t       amqp.Transfer
 	extra   []byte       // the delivery annotations of the read at hand
 	verdict *hub.Verdict // about the event at hand, which has waited its delay; nil: the rules are to be asked
 
-	paused atomic.Bool // nothing is delivered; set by the writer
+	paused atomic.Bool // nothing is delivered; set by Fill
 }
 
 // prepare checks what the client asked for.
@@ -119,7 +122,7 @@ func (r *receiver) attach(at eventlog.Position, err error) {
 		r.c.refuse(r.l, r.address, r.c.refusal(err, r.system()))
 		return
 	}
-	r.watcher.Wake = r.l.Ready
+	r.watcher.Wake = r.wake
 	r.t = amqp.Transfer{
 		DeliveryTag:   []byte{},
 		MessageFormat: amqp.Some(uint32(amqp.FormatMessage)),
@@ -253,6 +256,17 @@ func (r *receiver) Fill(out *amqpserver.Outbox) {
 	}
 }
 
+// wake has new records delivered. A few are written by the goroutine that stored them, if it has no other reader to wake: to wake the
+// connection's writer would cost more, and the event would wait for that. What takes longer is the writer's, and so is whatever rules are
+// to be asked about, since a delay or an error of theirs is not the storing client's business.
+func (r *receiver) wake(last bool) {
+	if last && r.c.svc.o.Hall.Rules() == nil && r.log.State().Next.Seq-r.waits.Load() <= promptMax {
+		r.l.ReadyNow()
+		return
+	}
+	r.l.Ready()
+}
+
 // load reads the next records. If there are none it asks to be woken, and says false.
 func (r *receiver) load(bytesMax int) bool {
 	for {
@@ -268,6 +282,7 @@ func (r *receiver) load(bytesMax int) bool {
 			return false
 		}
 		if len(r.read.List) == 0 {
+			r.waits.Store(r.next)
 			r.log.Watch(r.next, &r.watcher)
 			return false
 		}

@@ -79,7 +79,8 @@ func (r *Records) Release() {
 
 // Watcher is one waiting reader. A Watcher waits at one log at a time; Wake is set once, before its first Watch.
 type Watcher struct {
-	Wake func()
+	// Wake may use its goroutine for a moment if it is the last: then no other Watcher is to be woken behind it.
+	Wake func(last bool)
 
 	// From and Slot belong to the log while the Watcher is registered there, and are guarded by the log's lock.
 	From int64

@@ -28,6 +28,9 @@ func (s *Space) Quiesce(ctx context.Context) error {
 // bell has capacity 1.
 type bell chan struct{}
 
+// woken is ring as a Watcher's Wake.
+func (b bell) woken(bool) { b.ring() }
+
 func (b bell) ring() {
 	select {
 	case b <- struct{}{}:
@@ -64,7 +67,7 @@ func (s *Space) WaitReaders(ctx context.Context, hubName, group string, n int) (
 			Hint: "groups here: " + strings.Join(h.Groups(), ", ")}
 	}
 	changed := make(bell, 1)
-	end := ending{hub: h, watcher: eventlog.Watcher{Wake: changed.ring}}
+	end := ending{hub: h, watcher: eventlog.Watcher{Wake: changed.woken}}
 	defer end.close()
 	ready := 0
 	err = s.until(ctx, changed, func() bool {

@@ -50,7 +50,7 @@ func (s *Space) Reader(hubName string, from Mark) (*Reader, error) {
 	for i := range r.tail {
 		c := &r.tail[i]
 		c.p, c.next = h.PartitionAt(i), next[i]
-		c.watcher.Wake = r.wake.ring
+		c.watcher.Wake = r.wake.woken
 	}
 	return r, nil
 }

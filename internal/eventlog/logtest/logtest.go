@@ -187,7 +187,7 @@ type reader struct {
 
 func newReader(l eventlog.Log) *reader {
 	r := &reader{log: l, woken: make(chan struct{}, 1)}
-	r.watcher.Wake = func() { r.woken <- struct{}{} }
+	r.watcher.Wake = func(bool) { r.woken <- struct{}{} }
 	return r
 }
 

@@ -125,7 +125,7 @@ func testCloseFromCallbacks(s *scene) {
 	s.log = s.open(hub, 1, eventlog.Options{})
 	fromWake := s.log
 	woken := make(chan struct{})
-	w := &eventlog.Watcher{Wake: func() {
+	w := &eventlog.Watcher{Wake: func(bool) {
 		if err := fromWake.Close(); err != nil {
 			s.Error(err)
 		}

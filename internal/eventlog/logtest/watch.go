@@ -11,13 +11,17 @@ import (
 type bell struct {
 	eventlog.Watcher
 	rung  atomic.Int64
+	last  atomic.Int64 // times it was told to be the last
 	rings chan struct{}
 }
 
 func newBell() *bell {
 	b := &bell{rings: make(chan struct{}, 100)}
-	b.Wake = func() {
+	b.Wake = func(last bool) {
 		b.rung.Add(1)
+		if last {
+			b.last.Add(1)
+		}
 		b.rings <- struct{}{}
 	}
 	return b
@@ -74,8 +78,13 @@ func testWatchLater(s *scene) {
 		s.wait(b.rings, "append wakes a watcher")
 	}
 	s.wantData(s.readAll(s.start.Seq), "x")
+	lasts := int64(0)
 	for _, b := range bells {
+		lasts += b.last.Load()
 		s.log.Watch(s.log.State().Next.Seq, &b.Watcher)
+	}
+	if lasts > 1 {
+		s.Errorf("%d of %d watchers were told that none is woken behind them", lasts, len(bells))
 	}
 	s.ok(s.log.Close())
 	for _, b := range bells {
@@ -121,7 +130,7 @@ func testWatchFromWake(s *scene) {
 	finished := make(chan struct{})
 	w := &eventlog.Watcher{}
 	next, count := s.start.Seq, 0
-	w.Wake = func() { // one at a time: each is due to the Watch in the one before
+	w.Wake = func(bool) { // one at a time: each is due to the Watch in the one before
 		var into eventlog.Records
 		if err := s.log.Read(next, 0, &into); err != nil {
 			s.Error(err)
@@ -182,7 +191,7 @@ func testUnwatch(s *scene) {
 func testUnwatchFromWake(s *scene) {
 	own, other := &eventlog.Watcher{}, newBell()
 	woken := make(chan struct{})
-	own.Wake = func() {
+	own.Wake = func(bool) {
 		s.log.Unwatch(own)
 		s.log.Watch(s.log.State().Next.Seq, own)
 		s.log.Unwatch(own)
@@ -216,7 +225,7 @@ func testUnwatchRace(s *scene) {
 			for i := range rounds {
 				var gone atomic.Bool
 				var wakes atomic.Int64
-				w := &eventlog.Watcher{Wake: func() {
+				w := &eventlog.Watcher{Wake: func(bool) {
 					if gone.Load() || wakes.Add(1) > 1 {
 						s.Error("a Wake too many")
 					}

@@ -101,7 +101,7 @@ func (q *calls) mark() *sync.WaitGroup {
 	var ran sync.WaitGroup
 	ran.Add(2)
 	q.done.push(&eventlog.Batch{Done: func(*eventlog.Batch) { ran.Done() }})
-	q.wake(&eventlog.Watcher{Wake: ran.Done})
+	q.wake(&eventlog.Watcher{Wake: func(bool) { ran.Done() }})
 	return &ran
 }
 
@@ -140,8 +140,9 @@ func (l *log) runWake() {
 	w := q.ready.pop()
 	w.Slot = 0
 	q.waking = w
+	last := q.ready.len() == 0
 	l.mu.Unlock()
-	w.Wake()
+	w.Wake(last)
 	l.mu.Lock()
 	q.waking = nil
 	if q.turn != nil {

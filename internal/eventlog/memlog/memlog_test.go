@@ -120,7 +120,7 @@ func TestStepIsChecked(t *testing.T) {
 func TestEmptyBatch(t *testing.T) {
 	t.Parallel()
 	l := open(t, New(Options{}), 0)
-	l.Watch(0, &eventlog.Watcher{Wake: func() { t.Error("woken by a batch without records") }})
+	l.Watch(0, &eventlog.Watcher{Wake: func(bool) { t.Error("woken by a batch without records") }})
 	before := l.State()
 	if b := appendBytes(l); b.Err != nil || l.State() != before {
 		t.Errorf("error %v, state %+v, want none and %+v", b.Err, l.State(), before)
@@ -188,7 +188,7 @@ func TestDonesAndWakesTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := open(t, New(Options{}), 0)
 	woken, dones := false, 0
-	l.Watch(0, &eventlog.Watcher{Wake: func() { woken = true }})
+	l.Watch(0, &eventlog.Watcher{Wake: func(bool) { woken = true }})
 	var again func(*eventlog.Batch)
 	again = func(b *eventlog.Batch) {
 		if dones++; !woken && dones < 1000 {
@@ -202,7 +202,7 @@ func TestDonesAndWakesTakeTurns(t *testing.T) {
 
 	done, wakes := false, 0
 	w := &eventlog.Watcher{}
-	w.Wake = func() {
+	w.Wake = func(bool) {
 		if wakes++; wakes == 1 {
 			l.Append(&eventlog.Batch{Done: func(*eventlog.Batch) { done = true }})
 		}
@@ -233,7 +233,7 @@ func TestWaitForRunningWake(t *testing.T) {
 				l := open(t, New(Options{}), 0)
 				begun, finish := make(chan struct{}), make(chan struct{})
 				w := &eventlog.Watcher{}
-				w.Wake = func() {
+				w.Wake = func(bool) {
 					close(begun) // a second Wake would panic
 					<-finish
 					if row.name == "unwatch" {
@@ -267,7 +267,7 @@ func TestWatcherOfAnotherLog(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})
 	a, b := open(t, s, 0), open(t, s, 1)
-	waiting := &eventlog.Watcher{Wake: func() {}}
+	waiting := &eventlog.Watcher{Wake: func(bool) {}}
 	wantBug := func(state string) {
 		if r := fmt.Sprint(recover()); !strings.HasPrefix(r, "BUG: ") {
 			t.Errorf("watch by a watcher that is %s at another log: recovered %q", state, r)
@@ -275,7 +275,7 @@ func TestWatcherOfAnotherLog(t *testing.T) {
 		}
 		b.mu.Unlock() // panicked with it
 	}
-	first := &eventlog.Watcher{Wake: func() { // the other one's turn is next
+	first := &eventlog.Watcher{Wake: func(bool) { // the other one's turn is next
 		defer wantBug("about to be woken")
 		b.Watch(0, waiting)
 	}}
@@ -306,7 +306,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		s := New(Options{BytesMax: 4 << 20, OnEvict: func(_ eventlog.HubID, _ int, _, n int64) { evicted += n }})
 		l := open(t, s, 0)
 		b := newBatch(row.records, row.bytes)
-		w := &eventlog.Watcher{Wake: func() {}}
+		w := &eventlog.Watcher{Wake: func(bool) {}}
 		var into eventlog.Records
 		pass := func() {
 			next := l.State().Next.Seq

@@ -121,7 +121,7 @@ func BenchmarkPassing(b *testing.B) {
 	batch := newBatch(1, 1000)
 	var into eventlog.Records
 	var seq int64
-	w := &eventlog.Watcher{Wake: func() {}}
+	w := &eventlog.Watcher{Wake: func(bool) {}}
 	for b.Loop() {
 		l.Watch(seq, w)
 		l.Append(batch)
