@@ -22,14 +22,16 @@ func tryWriterOf(nc net.Conn) tryWriter {
 // answer writes the answers to a burst on the reader's own goroutine: to wake the writer for them would cost more than to write them.
 // Deliveries are left to the writer. Reader only.
 func (c *Conn) answer() {
-	c.in.answered = c.writeNow(false)
+	if c.writeNow(false) {
+		c.in.answered = true
+	}
 }
 
-// writeNow writes answers, and a burst of deliveries if deliver is set, on the caller's goroutine, as far as the socket takes them at
-// once. All else is left to the writer. wrote: something has gone out.
+// writeNow writes answers, and a few deliveries if deliver is set, on the caller's goroutine, as far as the socket takes them at once. All
+// else is left to the writer, or to the reader if that is about to look. wrote: something has gone out.
 func (c *Conn) writeNow(deliver bool) (wrote bool) {
 	if c.try == nil || !c.writing.TryLock() {
-		c.rouse()
+		c.signal()
 		return false
 	}
 	b := c.srv.buffers.takeWrite()
@@ -49,7 +51,7 @@ func (c *Conn) writeNow(deliver bool) (wrote bool) {
 	return wrote
 }
 
-// collectNow moves answers, dispositions and flows into b, and a burst of deliveries if deliver is set, unless what was written before has
+// collectNow moves answers, dispositions and flows into b, and a few deliveries if deliver is set, unless what was written before has
 // yet to go. left: there is something for the writer.
 func (c *Conn) collectNow(b []byte, deliver bool) (buf []byte, left bool) {
 	c.mu.Lock()
@@ -61,7 +63,7 @@ func (c *Conn) collectNow(b []byte, deliver bool) (buf []byte, left bool) {
 	left = !c.ready.empty()
 	c.mu.Unlock()
 	if deliver && left {
-		return c.deliveries(b)
+		return c.deliveries(b, promptBytesMax)
 	}
 	return b, left
 }

@@ -209,7 +209,8 @@ func (l *Link) Ready() {
 }
 
 // ReadyNow is Ready for a caller that has nothing better to do and knows that it is little: where the socket takes it without waiting, the
-// source's Fill runs and its deliveries are written before ReadyNow returns. So the caller may hold no lock that Fill takes.
+// source's Fill runs and its deliveries are written before ReadyNow returns. So the caller may hold no lock that a Source of the connection
+// takes, in Fill or in Detached.
 func (l *Link) ReadyNow() {
 	if l.queue() {
 		l.s.c.writeNow(true)

@@ -11,6 +11,7 @@ import (
 const (
 	frameBytesMin    = 512       // every peer must take frames of this size [2.4.1]
 	burstBytesMax    = 256 << 10 // what one write to the socket may hold before the writer stops collecting
+	promptBytesMax   = 16 << 10  // the same for who is not the writer; one event may exceed it
 	turnBytesMax     = 64 << 10  // what one link may put out before the next one has its turn
 	pendingBytesMax  = 64 << 10  // encoded answers waiting for the writer, above which the reader stops
 	settlementsMax   = 1 << 10   // settlement ranges waiting for the writer, above which the reader stops

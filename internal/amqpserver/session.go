@@ -15,7 +15,7 @@ type session struct {
 	links      map[uint32]*Link  // reader: by the peer's handle
 	names      map[linkKey]*Link // reader: attached links
 	sinceFlow  int               // reader: transfer frames taken since the peer last heard our window
-	nextID     uint32            // writer: next outgoing delivery-id
+	nextID     uint32            // guarded by Conn.mu: next outgoing delivery-id
 	lastLink   *Link             // reader: of the last transfer; saves looking it up
 	handlesEnd uint64            // reader: behind the highest handle that the peer has ever attached
 	taken      uint32            // reader: next-incoming-id

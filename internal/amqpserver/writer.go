@@ -38,7 +38,7 @@ func (c *Conn) round(b []byte) (buf []byte, again, over bool) {
 		return b, false, true
 	}
 	if !closing {
-		b, again = c.deliveries(b)
+		b, again = c.deliveries(b, burstBytesMax)
 		if c.beatDue.Swap(false) && len(b) == 0 {
 			b = amqp.AppendEmptyFrame(b)
 		}
@@ -135,14 +135,14 @@ func (s *session) appendFlowLocked(b []byte, l *Link) []byte {
 	return amqp.EndFrame(p.Append(b), mark)
 }
 
-// deliveries lets the ready links fill b, each for a turn, until it is full. again: there is more to do at once.
-func (c *Conn) deliveries(b []byte) (buf []byte, again bool) {
+// deliveries lets the ready links fill b, each for a turn, until it has the bytes. again: there is more to do at once.
+func (c *Conn) deliveries(b []byte, bytes int) (buf []byte, again bool) {
 	o := &c.box
-	for len(b) < burstBytesMax {
+	for len(b) < bytes {
 		o.b = b
 		l := c.nextReady(o)
 		if l != nil {
-			c.turn(l, o)
+			c.turn(l, o, bytes)
 		}
 		b = o.b
 		*o = Outbox{unsettled: o.unsettled[:0]} // the buffer is only lent, and the link may go
@@ -153,8 +153,8 @@ func (c *Conn) deliveries(b []byte) (buf []byte, again bool) {
 	return b, true
 }
 
-func (c *Conn) turn(l *Link, o *Outbox) {
-	o.limit = min(len(o.b)+turnBytesMax, burstBytesMax)
+func (c *Conn) turn(l *Link, o *Outbox, bytes int) {
+	o.limit = min(len(o.b)+turnBytesMax, bytes)
 	o.resume()
 	if o.Room() > 0 {
 		l.source.Fill(o)

@@ -163,7 +163,7 @@ type replySource struct {
 	node    string
 	settled bool
 	gone    atomic.Bool
-	tag     uint32 // writer: the last delivery's
+	tag     uint32 // Fill's: the last delivery's
 
 	mu      sync.Mutex
 	waiting [][]byte
@@ -215,5 +215,5 @@ func (s *replySource) Fill(out *amqpserver.Outbox) {
 
 func (s *replySource) Credit(uint32) {}
 
-// Detached may run on the writer, while the list of receivers is the reader's: the reader drops s when it next looks.
+// Detached may run on any goroutine, behind Fill, while the list of receivers is the reader's: the reader drops s when it next looks.
 func (s *replySource) Detached() { s.gone.Store(true) }

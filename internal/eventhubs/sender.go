@@ -324,6 +324,7 @@ func (s *sender) batchFor(key []byte) *sendBatch {
 			return b
 		}
 		s.open[i] = s.c.svc.batches.take(s, p)
+		b.More = true
 		b.append()
 		return s.open[i]
 	}
@@ -336,6 +337,7 @@ func (s *sender) batchFor(key []byte) *sendBatch {
 func (s *sender) Flush() {
 	for i, b := range s.open {
 		s.open[i] = nil
+		b.More = i+1 < len(s.open)
 		b.append()
 	}
 	s.open = s.open[:0]

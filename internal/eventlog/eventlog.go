@@ -47,6 +47,7 @@ type ProducerStamp struct {
 type Batch struct {
 	Records  []Record
 	Producer ProducerStamp
+	More     bool         // the caller is about to append further batches: no Wake is told to be the last
 	Done     func(*Batch) // bound once for each pooled Batch, so that an append needs no closure
 	First    Position     // of the first record; set before Done
 	Err      error        // set before Done; ErrUnknown: may yet turn out stored; any other: never will be
@@ -79,7 +80,8 @@ func (r *Records) Release() {
 
 // Watcher is one waiting reader. A Watcher waits at one log at a time; Wake is set once, before its first Watch.
 type Watcher struct {
-	// Wake may use its goroutine for a moment if it is the last: then no other Watcher is to be woken behind it.
+	// Wake may not block. It may use its goroutine for a moment, as for a write to a socket that takes it at once, if it is the last: then no
+	// other callback waits behind it. A log never has to say so.
 	Wake func(last bool)
 
 	// From and Slot belong to the log while the Watcher is registered there, and are guarded by the log's lock.

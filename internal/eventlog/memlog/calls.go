@@ -12,7 +12,8 @@ import (
 //
 // One goroutine at a time runs them, the one whose call to the log found nobody at it. So a callback may call the log again: what is owed
 // by that is run by the loop it came from, in order and without recursion. The price is that a goroutine may run others' callbacks for as
-// long as they keep coming; callbacks are short, and the batches in flight are bounded by those who own them.
+// long as they keep coming; callbacks are short, but for at most one Wake that was told to be the last, and the batches in flight are
+// bounded by those who own them.
 type calls struct {
 	done    fifo[*eventlog.Batch]
 	ready   fifo[*eventlog.Watcher] // to be woken; their Slot is slotReady
@@ -36,7 +37,7 @@ func (l *log) Watch(from int64, w *eventlog.Watcher) {
 	} else {
 		l.calls.wake(w)
 	}
-	l.runCallsAndUnlock()
+	l.runCallsAndUnlock(false)
 }
 
 // Unwatch waits for w's Wake if that is just running on another goroutine: there is no telling whether it has begun. A call from inside
@@ -106,8 +107,9 @@ func (q *calls) mark() *sync.WaitGroup {
 }
 
 // runCallsAndUnlock runs what is owed unless a goroutine is at it: this one further up its stack, or another. Dones and Wakes take turns,
-// so that a callback that always causes the next one of its kind cannot starve the other kind. The name is known to insideCall.
-func (l *log) runCallsAndUnlock() {
+// so that a callback that always causes the next one of its kind cannot starve the other kind. With spare set, one Wake may be told that it
+// is the last: only one, because this goroutine may find itself at the calls of many. The name is known to insideCall.
+func (l *log) runCallsAndUnlock(spare bool) {
 	q := &l.calls
 	if q.running {
 		l.mu.Unlock()
@@ -116,7 +118,9 @@ func (l *log) runCallsAndUnlock() {
 	q.running = true
 	for q.done.len() > 0 || q.ready.len() > 0 {
 		l.runDone()
-		l.runWake()
+		if l.runWake(spare) {
+			spare = false
+		}
 	}
 	q.running = false
 	l.mu.Unlock()
@@ -132,15 +136,16 @@ func (l *log) runDone() {
 	l.mu.Lock()
 }
 
-func (l *log) runWake() {
+// runWake says whether it told a Wake that it is the last.
+func (l *log) runWake(spare bool) (last bool) {
 	q := &l.calls
 	if q.ready.len() == 0 {
-		return
+		return false
 	}
 	w := q.ready.pop()
 	w.Slot = 0
 	q.waking = w
-	last := q.ready.len() == 0
+	last = spare && q.ready.len() == 0 && q.done.len() == 0
 	l.mu.Unlock()
 	w.Wake(last)
 	l.mu.Lock()
@@ -149,6 +154,7 @@ func (l *log) runWake() {
 		close(q.turn)
 		q.turn = nil
 	}
+	return last
 }
 
 // insideCall says whether this goroutine is running a callback of some log. Goroutines have no identity that could be remembered and

@@ -45,7 +45,7 @@ func newLog(hub *hubLogs, partition int, first eventlog.Position, c clock.Clock)
 // Append copies under the lock: that is what makes order of calls the order of everything, at the price of a reader that waits for one
 // batch's copy now and then.
 func (l *log) Append(b *eventlog.Batch) {
-	size := measure(b.Records)
+	size, more := measure(b.Records), b.More
 	now := l.clock.Now().UnixMilli()
 
 	l.mu.Lock()
@@ -55,7 +55,7 @@ func (l *log) Append(b *eventlog.Batch) {
 		l.writeLocked(b, max(now, l.last.TimeMs), size.bytes, reserved)
 	}
 	l.calls.done.push(b)
-	l.runCallsAndUnlock()
+	l.runCallsAndUnlock(!more)
 }
 
 // size is what a batch takes.
@@ -324,7 +324,7 @@ func (l *log) Close() error {
 	}
 	l.calls.wakeAll()
 	if !l.calls.running {
-		l.runCallsAndUnlock()
+		l.runCallsAndUnlock(false)
 		return nil
 	}
 	ran := l.calls.mark()

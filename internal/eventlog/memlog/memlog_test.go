@@ -429,3 +429,37 @@ func TestConcurrentOpenAndDelete(t *testing.T) {
 		t.Errorf("%d bytes in use by a store that is closed", s.mem.used)
 	}
 }
+
+// TestLast: of the watchers that an append wakes one is told to be the last, unless there is more to come.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	rows := []struct {
+		watchers int
+		more     bool
+		want     string
+	}{{1, false, "1"}, {3, false, "001"}, {1, true, "0"}, {3, true, "000"}}
+	for _, row := range rows {
+		l := open(t, New(Options{}), 0)
+		got := ""
+		for range row.watchers {
+			l.Watch(0, &eventlog.Watcher{Wake: func(last bool) {
+				if last {
+					got += "1"
+					appendBytes(l, 1) // what this wakes is another call's business
+					return
+				}
+				got += "0"
+			}})
+		}
+		again := &eventlog.Watcher{Wake: func(last bool) {
+			if last {
+				t.Error("a second Wake on this goroutine was told to be the last")
+			}
+		}}
+		l.Watch(1, again)
+		l.Append(&eventlog.Batch{Records: []eventlog.Record{{Step: 1, Data: []byte("x")}}, More: row.more, Done: func(*eventlog.Batch) {}})
+		if got != row.want {
+			t.Errorf("%d watchers, more %v: told %q, want %q", row.watchers, row.more, got, row.want)
+		}
+	}
+}
