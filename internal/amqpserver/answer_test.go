@@ -67,18 +67,7 @@ func TestReadyNow(t *testing.T) {
 				s.now = i%3 > 0
 				s.emit(fmt.Sprint(i))
 			}
-			for {
-				synctest.Wait()
-				more, _ := c.nc.in.takeAll()
-				if len(more) == 0 {
-					break
-				}
-				b = append(b, more...)
-			}
-			frames, err := decode(b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			frames := c.everything(b...)
 			for i, f := range frames {
 				if got := f.body.(*amqp.Transfer).DeliveryID.V; got != uint32(i) {
 					t.Fatalf("room for %d bytes: delivery %d came where %d is due", room, got, i)
@@ -91,9 +80,9 @@ func TestReadyNow(t *testing.T) {
 	}
 }
 
-// everything reads until nothing more comes.
-func (c *client) everything() []frame {
-	var b []byte
+// everything reads until nothing more comes, behind bytes that were read before.
+func (c *client) everything(before ...byte) []frame {
+	b := before
 	for {
 		synctest.Wait()
 		more, _ := c.nc.in.takeAll()
