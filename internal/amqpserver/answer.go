@@ -1,24 +1,5 @@
 package amqpserver
 
-import "net"
-
-// tryWriter is a connection that can be written to without waiting. TryWrite takes as much of b as fits, which may be nothing, and is not
-// called concurrently with itself or Write.
-type tryWriter interface {
-	TryWrite(b []byte) (n int, err error)
-}
-
-// tryWriterOf is nil for a connection that can only be written to by waiting.
-func tryWriterOf(nc net.Conn) tryWriter {
-	switch nc := nc.(type) {
-	case tryWriter:
-		return nc
-	case *net.TCPConn:
-		return tryWriterOfTCP(nc)
-	}
-	return nil
-}
-
 // answer writes the answers to a burst on the reader's own goroutine: to wake the writer for them would cost more than to write them.
 // Deliveries are left to the writer. Reader only.
 func (c *Conn) answer() {

@@ -1,9 +1,7 @@
 package amqpserver
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"testing"
 	"testing/synctest"
 
@@ -96,38 +94,4 @@ func (c *client) everything(before ...byte) []frame {
 		c.w.t.Fatal(err)
 	}
 	return frames
-}
-
-// TestTryWriteTCP: a socket takes what it has room for, then nothing, and all of that arrives.
-func TestTryWriteTCP(t *testing.T) {
-	t.Parallel()
-	in, out := tcpPipe(t)
-	w := tryWriterOf(out)
-	if w == nil {
-		t.Log("this system has no such socket: the writer does it all")
-		return
-	}
-	data := bytes.Repeat([]byte("0123456789"), 10_000)
-	sent := 0
-	for full := false; !full; {
-		n, err := w.TryWrite(data[sent%len(data):])
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent += n
-		full = n == 0
-	}
-	got, err := io.ReadAll(io.LimitReader(in, int64(sent)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, b := range got {
-		if b != data[i%len(data)] {
-			t.Fatalf("byte %d of %d is %q", i, sent, b)
-		}
-	}
-	out.Close()
-	if _, err := w.TryWrite(data); err == nil {
-		t.Error("a closed socket took bytes")
-	}
 }

@@ -17,7 +17,7 @@ import (
 // Conn is one AMQP connection. Two goroutines own it, its reader and its writer; everyone else goes through mu and wake.
 type Conn struct {
 	srv       *Server      // immutable
-	nc        net.Conn     // immutable
+	nc        net.Conn     // immutable; what is read from and written to is socketOf's
 	log       *slog.Logger // immutable
 	id        string       // immutable: our container id
 	container Container    // immutable once the reader runs
@@ -29,6 +29,7 @@ type Conn struct {
 	peer     amqp.Open           // reader; read by others only after opened
 
 	box         Outbox       // guarded by writing
+	to          io.Writer    // immutable
 	try         tryWriter    // immutable; nil: nothing can be written without waiting
 	writing     sync.Mutex   // held by who writes and runs sources: the writer, which may wait for the peer meanwhile, or others, who only try
 	untaken     []byte       // guarded by writing: what the socket did not take at once; goes before all else
@@ -85,10 +86,11 @@ func newConn(srv *Server, nc net.Conn) *Conn {
 		wake:     make(chan struct{}, 1),
 		frameMax: srv.o.FrameBytesMax,
 	}
-	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead,
+	rw, try := socketOf(nc)
+	c.to, c.try = rw, try
+	c.in = frameReader{progress: progress{bell: &srv.looked}, nc: nc, from: rw, pool: &srv.buffers, frameMax: srv.o.FrameBytesMax, onRead: c.noteRead,
 		quickAck: quickAckOf(nc)}
 	c.roomFor = sync.NewCond(&c.mu)
-	c.try = tryWriterOf(nc)
 	return c
 }
 

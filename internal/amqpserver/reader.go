@@ -57,6 +57,7 @@ func (p *bufferPool) giveWrite(b *[]byte) {
 type frameReader struct {
 	progress
 	nc       net.Conn
+	from     io.Reader // of nc
 	pool     *bufferPool
 	frameMax uint32
 	onRead   func()           // runs after each read that brought something
@@ -134,7 +135,7 @@ func (f *frameReader) fill(n int) error {
 		f.quickAck()
 	}
 	f.answered = false
-	got, err := f.nc.Read(f.buf[f.w:])
+	got, err := f.from.Read(f.buf[f.w:])
 	f.w += got
 	f.lastRead = got
 	if got > 0 {
@@ -174,7 +175,7 @@ func (f *frameReader) fit(n int) {
 func (f *frameReader) discard() {
 	f.fit(0)
 	for {
-		if _, err := f.nc.Read(f.buf); err != nil {
+		if _, err := f.from.Read(f.buf); err != nil {
 			return
 		}
 	}

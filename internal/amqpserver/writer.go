@@ -44,7 +44,7 @@ func (c *Conn) round(b []byte) (buf []byte, again, over bool) {
 		}
 	}
 	if len(b) > 0 {
-		if _, err := c.nc.Write(b); err != nil {
+		if _, err := c.to.Write(b); err != nil {
 			c.Drop()
 			return b, false, true
 		}
