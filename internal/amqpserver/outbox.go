@@ -1,6 +1,9 @@
 package amqpserver
 
 import (
+	"encoding/binary"
+	"math"
+
 	"github.com/evhub-dev/evhub/internal/amqp"
 )
 
@@ -18,8 +21,10 @@ type Outbox struct {
 	frames    uint32   // frames put out in this turn
 	unsettled []uint32 // ids of deliveries that the client has to settle
 
-	mark int // of the open frame
-	open *amqp.Transfer
+	open      *amqp.Transfer // of the last delivery
+	mark      int            // of its frame
+	payloadAt int            // in b
+	idAt      int            // behind mark, where its id has four bytes; 0: it has less, or the frame says more
 }
 
 // remainder is the tail of a delivery whose session window closed before its last frame.
@@ -48,8 +53,25 @@ func (o *Outbox) Begin(t *amqp.Transfer) []byte {
 	t.Handle, t.DeliveryID, t.More = o.l.handle, amqp.Some(o.nextID), false
 	o.open = t
 	b, mark := amqp.BeginFrame(o.b, amqp.FrameAMQP, o.l.s.channel)
-	o.mark = mark
-	return t.Append(b)
+	b = t.Append(b)
+	o.mark, o.payloadAt, o.idAt = mark, len(b), 0
+	if at := amqp.DeliveryIDAt(b[mark+amqp.FrameHeaderBytes:]); at > 0 {
+		o.idAt = amqp.FrameHeaderBytes + at
+	}
+	return b
+}
+
+// BeginSame is Begin for a t that has not changed since the delivery before, if that was of this Fill and of the same t: what went in front
+// of that one's message is written again with the next id.
+func (o *Outbox) BeginSame(t *amqp.Transfer) []byte {
+	if o.open != t || o.idAt == 0 || o.nextID <= math.MaxUint8 {
+		return o.Begin(t)
+	}
+	start := len(o.b)
+	b := append(o.b, o.b[o.mark:o.payloadAt]...)
+	binary.BigEndian.PutUint32(b[start+o.idAt:], o.nextID)
+	o.mark, o.payloadAt = start, len(b)
+	return b
 }
 
 // End finishes the delivery that Begin started.
@@ -74,7 +96,8 @@ func (o *Outbox) End(b []byte) {
 func (o *Outbox) split(b []byte) {
 	end := o.mark + o.frameMax
 	o.l.rest.buf, o.l.rest.off = append(o.l.rest.buf[:0], b[end:]...), 0
-	o.open.More = true
+	o.open.More, o.idAt = true, 0
+	o.open.DeliveryID.V = o.nextID - 1              // that of BeginSame
 	o.open.Append(b[:o.mark+amqp.FrameHeaderBytes]) // takes as many bytes as before
 	o.b = amqp.EndFrame(b[:end], o.mark)
 	o.frames++

@@ -1,6 +1,7 @@
 package amqpserver
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -492,4 +493,31 @@ func TestWindowOpensWhileATurnLasts(t *testing.T) {
 	during("as wide", 2, 2)
 	during("narrower", 1, 2)
 	during("closed", 0, 2)
+}
+
+// TestBeginSame: what BeginSame writes is what Begin would have, whatever the ids' and the handle's width, and around a split.
+func TestBeginSame(t *testing.T) {
+	t.Parallel()
+	for _, handle := range []uint32{0, 5, 300} {
+		for _, id := range []uint32{0, 250, 70_000, 1<<32 - 4} {
+			fill := func(begin func(*Outbox, *amqp.Transfer) []byte) []byte {
+				l := &Link{handle: handle, s: &session{channel: 3}}
+				o := &Outbox{l: l, limit: 1 << 20, credit: 100, window: 100, frameMax: 512, nextID: id}
+				mine := &amqp.Transfer{DeliveryTag: []byte{}, MessageFormat: amqp.Some[uint32](0), Settled: amqp.Some(true), Batchable: amqp.Some(true)}
+				other := &amqp.Transfer{DeliveryTag: []byte("other"), Settled: amqp.Some(true)}
+				for i, size := range []int{0, 10, 20, 30, 600, 40, 50, 2000, 60, 70, 80} {
+					which := mine
+					if i == 5 {
+						which = other
+					}
+					o.End(append(begin(o, which), make([]byte, size)...))
+				}
+				return o.b
+			}
+			want, got := fill((*Outbox).Begin), fill((*Outbox).BeginSame)
+			if !bytes.Equal(got, want) {
+				t.Errorf("handle %d, from id %d:\ngot  %x\nwant %x", handle, id, got, want)
+			}
+		}
+	}
 }

@@ -386,7 +386,7 @@ func (s *toySource) Fill(out *Outbox) {
 	}
 	s.filling = true
 	for out.Room() > 0 && len(s.list) > 0 {
-		out.End(append(out.Begin(&s.t), s.list[0]...))
+		out.End(append(out.BeginSame(&s.t), s.list[0]...))
 		s.list = s.list[1:]
 	}
 	s.creditLeft = out.Credit()

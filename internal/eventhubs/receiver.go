@@ -298,7 +298,7 @@ func (r *receiver) put(out *amqpserver.Outbox, rec *eventlog.Record) {
 	if err != nil {
 		panic("BUG: the log holds what is no event: " + err.Error())
 	}
-	b := append(out.Begin(&r.t), r.extra...)
+	b := append(out.BeginSame(&r.t), r.extra...)
 	out.End(stored.AppendMessage(b, event.Position(rec.Position)))
 }
 
