@@ -58,7 +58,7 @@ var rooms = map[string][]string{
 	"internal/hub": {"internal/clock", "internal/eventlog"},
 
 	// cellar
-	"internal/eventlog":         {"internal/clock"},
+	"internal/eventlog":         {"internal/clock", "internal/prefetch"},
 	"internal/eventlog/logtest": {"internal/clock", "internal/eventlog"},
 	"internal/eventlog/memlog":  {"internal/clock", "internal/eventlog"},
 
@@ -74,6 +74,7 @@ var rooms = map[string][]string{
 	"internal/config":      {"internal/auth", "internal/setting"},
 	"internal/setting":     {},
 	"internal/obs":         {},
+	"internal/prefetch":    {},
 }
 
 // pure rooms are functions on bytes: no I/O, no clock. Of package time they may use what does not tell it.
@@ -82,7 +83,7 @@ var pure = []string{"internal/amqp", "internal/event"}
 // core rooms are what a test kit starts inside a test: the standard library and nothing else.
 var core = []string{
 	"internal/amqp", "internal/amqpserver", "internal/auth", "internal/clock", "internal/engine", "internal/event", "internal/eventhubs",
-	"internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit", "evhubtest",
+	"internal/eventlog", "internal/eventlog/memlog", "internal/hub", "internal/kit", "internal/prefetch", "evhubtest",
 }
 
 // telling matches what of package time depends on the clock.

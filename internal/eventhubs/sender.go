@@ -355,9 +355,10 @@ type sendBatch struct {
 	pool  *batchPool
 	s     *sender
 	p     *hub.Partition
-	heads []byte // of the envelopes, one behind the other; their sections lie in the reader's buffer until append
-	ends  []int  // where each head ends
-	bytes int    // of the envelopes
+	heads []byte         // of the envelopes, one behind the other; their sections lie in the reader's buffer until append
+	ends  []int          // where each head ends
+	bytes int            // of the envelopes
+	ahead eventlog.Ahead // where they will lie
 	acks  []ack
 
 	counted int // deliveries that count as unsettled at the hall's link
@@ -380,7 +381,7 @@ func (p *batchPool) take(s *sender, to *hub.Partition) *sendBatch {
 		b = &sendBatch{pool: p}
 		b.Done = b.done
 	}
-	b.s, b.p = s, to
+	b.s, b.p, b.ahead = s, to, to.Log().Ahead()
 	return b
 }
 
@@ -389,7 +390,9 @@ func (b *sendBatch) add(m *event.Message, batchKey []byte) {
 	b.heads = m.AppendHead(b.heads, batchKey)
 	b.ends = append(b.ends, len(b.heads))
 	b.Records = append(b.Records, eventlog.Record{Step: event.Step(m.Length()), Tail: m.Sections()})
-	b.bytes += len(b.heads) - start + len(m.Sections())
+	n := len(b.heads) - start + len(m.Sections())
+	b.ahead.Prepare(b.bytes, n)
+	b.bytes += n
 }
 
 // batchMark is how far a batch was filled.
@@ -507,7 +510,7 @@ func (b *sendBatch) reset() {
 	clear(b.Records)
 	clear(b.acks)
 	b.Records, b.ends, b.acks, b.heads, b.bytes = b.Records[:0], b.ends[:0], b.acks[:0], b.heads[:0], 0
-	b.s, b.p, b.counted, b.Err, b.First = nil, nil, 0, nil, eventlog.Position{}
+	b.s, b.p, b.ahead, b.counted, b.Err, b.First = nil, nil, eventlog.Ahead{}, 0, nil, eventlog.Position{}
 	if cap(b.heads) <= batchKeepMax {
 		pool.pool.Put(b)
 	}

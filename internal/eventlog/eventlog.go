@@ -97,6 +97,9 @@ type Log interface {
 	// yet durable fails too. Over budget the error is ErrBusy, on a full disk ErrFull, after Close ErrClosed.
 	Append(*Batch)
 
+	// Ahead says where the next Append will probably copy to. A log that knows of no such place gives the zero value.
+	Ahead() Ahead
+
 	// Read appends to into what is visible from sequence number from on and in memory: at least one record if there is any, and further
 	// ones only while all Data together is within bytesMax bytes. No record and no error means: Watch. Data stays as it is until
 	// into.Release.

@@ -181,6 +181,16 @@ func (l *log) tail() *chunk {
 
 // Read holds the lock only to find chunks. What it sees of one cannot change while it decodes, and if the log is trimmed or closed
 // between two chunks it gives what it has.
+func (l *log) Ahead() eventlog.Ahead {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.tail()
+	if c == nil {
+		return eventlog.Ahead{}
+	}
+	return eventlog.AheadOf(c.buf[c.end : c.end+c.room()])
+}
+
 func (l *log) Read(from int64, bytesMax int, into *eventlog.Records) error {
 	seq, room := from, max(bytesMax, 0)
 	for atLeast := 1; ; atLeast = 0 {

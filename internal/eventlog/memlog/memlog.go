@@ -2,12 +2,15 @@
 //
 // # Memory
 //
-// Records lie in chunks of 2 KiB to 256 KiB, with 24 bytes for each beside its Data; chunks grow with what their log holds, and a record
+// Records lie in chunks of 2 KiB to 1 MiB, with 24 bytes for each beside its Data; chunks grow with what their log holds, and a record
 // larger than a chunk gets one of its own. The log refers to a chunk, and so does each Read that has not been released. A chunk that
-// nobody refers to is kept for reuse (up to an eighth of the budget or 2 MiB; those above 256 KiB go to the collector), so that steady
+// nobody refers to is kept for reuse (up to an eighth of the budget or 2 MiB; those above 1 MiB go to the collector), so that steady
 // appending and reading allocates nothing. An empty log has no chunk, and no log has a goroutine or a timer.
 //
-// In a store of less than 16 MiB chunks are smaller, about a 64th of the budget.
+// In a store of less than 64 MiB chunks are smaller, about a 64th of the budget.
+//
+// Most of the memory of a full store is in no cache of the processor, so the next place is told ahead (eventlog.Ahead) and fetched while
+// the next events are being looked at. What is told ends with the chunk: large ones are for that, too.
 //
 // # Budget
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // classes is how many sizes of chunk are recycled: the powers of two from chunkBytesMin to chunkBytesMax.
-const classes = 8
+const classes = 10
 
 // freeBytesMin is kept for reuse where an eighth of the budget is less: what evictions for a large batch set free is to be there for it.
 const freeBytesMin = 2 << 20
