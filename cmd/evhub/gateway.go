@@ -90,6 +90,7 @@ func (n *notifying) run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
+	defer n.roomForGarbage()()
 	s, err := service.Start(ctx, o)
 	if err != nil {
 		return err

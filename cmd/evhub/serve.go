@@ -84,6 +84,7 @@ func (s *serving) run(ctx context.Context) error {
 	for _, w := range c.Warnings {
 		log.Warn(w.Error())
 	}
+	defer s.roomForGarbage()()
 	b, err := broker.Start(ctx, broker.Options{Config: c, Dev: s.dev, Log: log, Version: buildOf().Version})
 	if err != nil {
 		return err
