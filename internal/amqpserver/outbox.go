@@ -24,7 +24,7 @@ type Outbox struct {
 	open      *amqp.Transfer // of the last delivery
 	mark      int            // of its frame
 	payloadAt int            // in b
-	idAt      int            // behind mark, where its id has four bytes; 0: it has less, or the frame says more
+	idAt      int            // bytes from mark to the four of its id; 0: the id has less, or the frame says more
 }
 
 // remainder is the tail of a delivery whose session window closed before its last frame.

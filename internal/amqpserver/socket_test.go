@@ -125,3 +125,53 @@ func TestSocketTries(t *testing.T) {
 		t.Error("a closed socket took bytes")
 	}
 }
+
+// TestSocketEnds: a read and a write that wait end at once when the socket is closed, and a write at its deadline, with what was taken.
+func TestSocketEnds(t *testing.T) {
+	t.Parallel()
+	_, server, rw, _ := socketPair(t)
+	data := numbered(32 << 20)
+	server.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := rw.Write(data); n == 0 || n == len(data) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("at its deadline a write had %d bytes taken of %d, %v", n, len(data), err)
+	}
+	server.SetWriteDeadline(time.Time{})
+	ended := make(chan error, 2)
+	go func() {
+		_, err := rw.Read(make([]byte, 1))
+		ended <- err
+	}()
+	go func() {
+		_, err := rw.Write(data)
+		ended <- err
+	}()
+	server.Close()
+	for range 2 {
+		if err := <-ended; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a closed socket said %v", err)
+		}
+	}
+}
+
+// TestSocketHalfClosed: after the peer's end of stream it can still be written to, and after ours still be read from.
+func TestSocketHalfClosed(t *testing.T) {
+	t.Parallel()
+	client, server, rw, _ := socketPair(t)
+	client.CloseWrite()
+	if n, err := rw.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("the end of the stream was read as %d bytes, %v", n, err)
+	}
+	if n, err := rw.Write([]byte("bye")); n != 3 || err != nil {
+		t.Errorf("%d bytes written behind the peer's end of stream, %v", n, err)
+	}
+	server.CloseWrite()
+	if got, err := io.ReadAll(client); string(got) != "bye" || err != nil {
+		t.Errorf("the peer read %q, %v", got, err)
+	}
+	if n, err := rw.Write([]byte("x")); n != 0 || err == nil {
+		t.Errorf("%d bytes written behind our own end of stream", n)
+	}
+	if n, err := rw.Read(nil); n != 0 || err != nil {
+		t.Errorf("nothing read gave %d bytes, %v", n, err)
+	}
+}

@@ -10,7 +10,7 @@ import (
 )
 
 // tcpSocket reads and writes by system calls of its own (sysRead, sysWrite), and waits by the runtime's poller where there is nothing to
-// read or no room. One goroutine may read while another writes. The functions and what they work on are kept, so that a call allocates
+// read or no room: the socket must be one that does not block, as package net makes them. One goroutine may read while another writes. The functions and what they work on are kept, so that a call allocates
 // nothing.
 type tcpSocket struct {
 	raw                   syscall.RawConn
@@ -40,15 +40,18 @@ func tcpSocketOf(nc *net.TCPConn) *tcpSocket {
 	return s
 }
 
+// callBytesMax bounds a call, which nothing else may use the processor beside: the kernel goes on taking bytes while the peer reads them.
+const callBytesMax = 256 << 10
+
 // run makes the call. It is not done if that would have to wait.
 func (c *systemCall) run(call func(fd uintptr, b []byte) (int, error), fd uintptr) (done bool) {
 	for c.err = syscall.EINTR; c.err == syscall.EINTR; {
-		c.n, c.err = call(fd, c.b)
+		c.n, c.err = call(fd, c.b[:min(len(c.b), callBytesMax)])
 	}
 	return c.err != syscall.EAGAIN
 }
 
-// Read is net.Conn's. b must not be empty.
+// Read is net.Conn's.
 func (s *tcpSocket) Read(b []byte) (int, error) {
 	s.in.b = b
 	err := s.raw.Read(s.read)
@@ -58,7 +61,7 @@ func (s *tcpSocket) Read(b []byte) (int, error) {
 		return 0, err
 	case s.in.err != nil:
 		return 0, os.NewSyscallError("read", s.in.err)
-	case s.in.n == 0:
+	case s.in.n == 0 && len(b) > 0:
 		return 0, io.EOF
 	}
 	return s.in.n, nil
@@ -70,6 +73,9 @@ func (s *tcpSocket) Write(b []byte) (written int, err error) {
 		var n int
 		n, err = s.send(b[written:], s.write)
 		written += n
+		if n == 0 && err == nil {
+			err = io.ErrShortWrite // a kernel does not do that; if it did, it would be asked for ever
+		}
 	}
 	return written, err
 }

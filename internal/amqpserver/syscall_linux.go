@@ -1,4 +1,4 @@
-//go:build linux && !race
+//go:build linux && !race && !msan && !asan
 
 package amqpserver
 
@@ -7,9 +7,10 @@ import (
 	"unsafe"
 )
 
-// sysRead and sysWrite are made without telling the runtime. The sockets never block, so a call lasts as long as it copies. The runtime
-// would look after 20 us whether it is to take the processor away from the goroutine that calls, and go on looking each 20 us; large reads
-// and writes last that long, and a server that does little else spent a tenth of its time on being looked at.
+// sysRead and sysWrite are made without telling the runtime. The sockets do not block, so a call lasts as long as the kernel needs to copy
+// callBytesMax and, within one machine, to hand them to the other end. The runtime would look after 20 us whether it is to take the
+// processor away from the goroutine that calls, and go on looking each 20 us; large reads and writes last that long, and a server that does
+// little else spent a tenth of its time on being looked at.
 func sysRead(fd uintptr, b []byte) (int, error)  { return rawCall(syscall.SYS_READ, fd, b) }
 func sysWrite(fd uintptr, b []byte) (int, error) { return rawCall(syscall.SYS_WRITE, fd, b) }
 

@@ -323,9 +323,10 @@ func (s *sender) batchFor(key []byte) *sendBatch {
 		if b.bytes < burstBytesMax {
 			return b
 		}
-		s.open[i] = s.c.svc.batches.take(s, p)
+		s.open[i] = nil
 		b.More = true
 		b.append()
+		s.open[i] = s.c.svc.batches.take(s, p) // behind the append: what comes next lies behind it
 		return s.open[i]
 	}
 	b := s.c.svc.batches.take(s, p)

@@ -65,6 +65,9 @@ func TestChunkSizes(t *testing.T) {
 		{"as the log holds", 1 << 30, 100, 100, 8 << 10, 8 << 10},
 		{"not more than the log holds", 1 << 30, 100, 100, 8<<10 - 1, 4 << 10},
 		{"large log", 1 << 30, 100, 100, 1 << 40, 1 << 20},
+		{"as many logs hold", 1 << 30, 100, 100, 4<<20 - 1, 256 << 10},
+		{"not an eighth of the log", 1 << 30, 100, 100, 8<<20 - 1, 512 << 10},
+		{"an eighth of the log", 1 << 30, 100, 100, 8 << 20, 1 << 20},
 		{"large record", 1 << 30, 1 << 20, 1 << 20, 0, 1 << 20},
 		{"record larger than a chunk", 1 << 30, 1<<20 + 1, 2 << 20, 1 << 40, 1<<20 + 1},
 		{"small budget", 1 << 20, 100, 1 << 20, 1 << 40, 16 << 10},
@@ -81,7 +84,7 @@ func TestChunkSizes(t *testing.T) {
 func TestChunksGrowWithUse(t *testing.T) {
 	t.Parallel()
 	l := open(t, New(Options{}), 0)
-	for range 2000 {
+	for range 12_000 {
 		mustAppend(t, l, 1000)
 		if held, data := l.bytes, l.State().Next.Seq*1000; held > 21*data/10+4<<10 {
 			t.Fatalf("%d bytes held for %d of data", held, data)
@@ -90,7 +93,7 @@ func TestChunksGrowWithUse(t *testing.T) {
 	if got := len(l.tail().buf); got != chunkBytesMax {
 		t.Errorf("chunks of a large log have %d bytes, want %d", got, chunkBytesMax)
 	}
-	l.Trim(2000)
+	l.Trim(12_000)
 	mustAppend(t, l, 1000)
 	if got := len(l.tail().buf); got != chunkBytesMin {
 		t.Errorf("the first chunk after trimming all has %d bytes, want %d", got, chunkBytesMin)
@@ -362,5 +365,68 @@ func pourAndRead(t *testing.T, l *log, rnd *rand.Rand) {
 			}
 		}
 		into.Release()
+	}
+}
+
+// TestSharedBudget: logs that fill at the same pace drop and begin chunks together, and yet keep most of what the budget could hold.
+func TestSharedBudget(t *testing.T) {
+	t.Parallel()
+	const budget, record = 64 << 20, 1000
+	for _, row := range []struct {
+		logs int
+		kept int // percent of the budget that is data, at the worst moment
+	}{{1, 92}, {4, 85}, {32, 80}} {
+		s := New(Options{BytesMax: budget})
+		logs := make([]*log, row.logs)
+		for i := range logs {
+			logs[i] = open(t, s, i)
+		}
+		worst := int64(budget)
+		for i := range 2 * budget / record {
+			mustAppend(t, logs[i%row.logs], record)
+			if i > budget/record && i%100 == 0 {
+				var kept int64
+				for _, l := range logs {
+					kept += (l.next.Seq - l.first) * record
+				}
+				worst = min(worst, kept)
+			}
+		}
+		if percent := int(worst * 100 / budget); percent < row.kept {
+			t.Errorf("%d logs keep %d %% of the budget, want %d %%", row.logs, percent, row.kept)
+		}
+		wantAccounts(t, s.mem, logs...)
+	}
+}
+
+// TestRoomAhead: what Ahead tells is where the next record goes, as far as the last chunk has room.
+func TestRoomAhead(t *testing.T) {
+	t.Parallel()
+	l := open(t, New(Options{}), 0)
+	if room := l.roomLocked(); len(room) != 0 {
+		t.Errorf("an empty log has %d bytes of room", len(room))
+	}
+	seen := 0
+	for seq := range int64(500) {
+		room := l.roomLocked()
+		mustAppend(t, l, 100)
+		var into eventlog.Records
+		if err := l.Read(seq, 1, &into); err != nil {
+			t.Fatal(err)
+		}
+		if len(room) >= 100 {
+			seen++
+			if &room[0] != &into.List[0].Data[0] {
+				t.Errorf("record %d does not lie where the room was", seq)
+			}
+		}
+		into.Release()
+	}
+	if seen < 400 {
+		t.Errorf("only %d of 500 records were told of", seen)
+	}
+	l.Close()
+	if room := l.roomLocked(); len(room) != 0 {
+		t.Errorf("a closed log has %d bytes of room", len(room))
 	}
 }

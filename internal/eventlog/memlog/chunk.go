@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	chunkBytesMin = 2 << 10
-	chunkBytesMax = 1 << 20
-	chunkOverhead = 128 // what a chunk counts for beside its buffer: the struct and the places that point to it
-	entryBytes    = 24  // offset, time, end of data: 8 bytes each, little endian
+	chunkBytesMin   = 2 << 10
+	chunkBytesUsual = 256 << 10
+	chunkBytesMax   = 1 << 20
+	chunkOverhead   = 128 // what a chunk counts for beside its buffer: the struct and the places that point to it
+	entryBytes      = 24  // offset, time, end of data: 8 bytes each, little endian
 )
 
 // logRef is the log's own share in chunk.refs; a reader's is 1.

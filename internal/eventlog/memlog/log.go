@@ -179,18 +179,26 @@ func (l *log) tail() *chunk {
 	return nil
 }
 
-// Read holds the lock only to find chunks. What it sees of one cannot change while it decodes, and if the log is trimmed or closed
-// between two chunks it gives what it has.
+// Ahead does not wait for the lock: who holds it is mostly an append, and then the place is another's.
 func (l *log) Ahead() eventlog.Ahead {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c := l.tail()
-	if c == nil {
+	if !l.mu.TryLock() {
 		return eventlog.Ahead{}
 	}
-	return eventlog.AheadOf(c.buf[c.end : c.end+c.room()])
+	defer l.mu.Unlock()
+	return eventlog.AheadOf(l.roomLocked())
 }
 
+// roomLocked is what is free of the last chunk.
+func (l *log) roomLocked() []byte {
+	c := l.tail()
+	if c == nil {
+		return nil
+	}
+	return c.buf[c.end : c.end+c.room()]
+}
+
+// Read holds the lock only to find chunks. What it sees of one cannot change while it decodes, and if the log is trimmed or closed
+// between two chunks it gives what it has.
 func (l *log) Read(from int64, bytesMax int, into *eventlog.Records) error {
 	seq, room := from, max(bytesMax, 0)
 	for atLeast := 1; ; atLeast = 0 {

@@ -7,7 +7,8 @@
 // nobody refers to is kept for reuse (up to an eighth of the budget or 2 MiB; those above 1 MiB go to the collector), so that steady
 // appending and reading allocates nothing. An empty log has no chunk, and no log has a goroutine or a timer.
 //
-// In a store of less than 64 MiB chunks are smaller, about a 64th of the budget.
+// In a store of less than 64 MiB chunks are smaller, a 64th to a 32nd of the budget at most; and above 256 KiB a chunk is an eighth of its
+// log at most, since a budget that many logs share loses what they have not filled.
 //
 // Most of the memory of a full store is in no cache of the processor, so the next place is told ahead (eventlog.Ahead) and fetched while
 // the next events are being looked at. What is told ends with the chunk: large ones are for that, too.

@@ -47,13 +47,14 @@ func newMemory(bytesMax int64) *memory {
 }
 
 // chunkBytes is the size of a new chunk for a record that needs that many bytes, in a batch of which so many are left, in a log that
-// holds so many: it takes the batch if it can, and is no larger than the log otherwise, so that a log wastes no more than it uses.
+// holds so many: it takes the batch if it can, and is no larger than the log otherwise, so that a log wastes no more than it uses. Above
+// chunkBytesUsual it is no larger than an eighth of the log: where many logs share a budget, their half-filled chunks are what it loses.
 func (m *memory) chunkBytes(need, left int, held int64) int {
 	if need > m.chunkBytesMax {
 		return need
 	}
 	size := chunkBytesMin << class(max(need, min(left, m.chunkBytesMax)))
-	for size < m.chunkBytesMax && int64(size)*2 <= held {
+	for size < m.chunkBytesMax && (size < chunkBytesUsual && int64(size)*2 <= held || int64(size)*16 <= held) {
 		size *= 2
 	}
 	return size
