@@ -14,7 +14,11 @@ import (
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
-const promptMax = 4 // events that the goroutine that stored them delivers itself
+// What the goroutine that stored events delivers itself, at most.
+const (
+	promptMax      = 4        // events
+	promptBytesMax = 16 << 10 // of offsets, which are a little more than the events' bytes
+)
 
 const capabilityRuntime amqp.Symbol = "com.microsoft:enable-receiver-runtime-metric"
 
@@ -60,7 +64,7 @@ type receiver struct {
 	next    int64
 	read    eventlog.Records
 	watcher eventlog.Watcher
-	waits   atomic.Int64 // next as it was when watcher was told to wait; read by wake on any goroutine
+	waits   waitPoint
 	t       amqp.Transfer
 	extra   []byte       // the delivery annotations of the read at hand
 	verdict *hub.Verdict // about the event at hand, which has waited its delay; nil: the rules are to be asked
@@ -260,11 +264,25 @@ func (r *receiver) Fill(out *amqpserver.Outbox) {
 // connection's writer would cost more, and the event would wait for that. What takes longer is the writer's, and so is whatever rules are
 // to be asked about, since a delay or an error of theirs is not the storing client's business.
 func (r *receiver) wake(last bool) {
-	if last && r.c.svc.o.Hall.Rules() == nil && r.log.State().Next.Seq-r.waits.Load() <= promptMax {
+	if last && r.c.svc.o.Hall.Rules() == nil && r.waits.few(r.log) {
 		r.l.ReadyNow()
 		return
 	}
 	r.l.Ready()
+}
+
+// waitPoint is where the log ended for a receiver when its watcher was told to wait. It is read on any goroutine.
+type waitPoint struct{ seq, offset atomic.Int64 }
+
+func (p *waitPoint) set(seq, offset int64) {
+	p.seq.Store(seq)
+	p.offset.Store(offset)
+}
+
+// few says whether what the log has behind the point is little, so that its delivery is soon done.
+func (p *waitPoint) few(log eventlog.Log) bool {
+	next := log.State().Next
+	return next.Seq-p.seq.Load() <= promptMax && next.Offset-p.offset.Load() <= promptBytesMax
 }
 
 // load reads the next records. If there are none it asks to be woken, and says false.
@@ -282,7 +300,7 @@ func (r *receiver) load(bytesMax int) bool {
 			return false
 		}
 		if len(r.read.List) == 0 {
-			r.waits.Store(r.next)
+			r.waits.set(r.next, r.log.State().Next.Offset)
 			r.log.Watch(r.next, &r.watcher)
 			return false
 		}

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/amqp"
+	"github.com/evhub-dev/evhub/internal/event"
+	"github.com/evhub-dev/evhub/internal/eventlog"
+	"github.com/evhub-dev/evhub/internal/eventlog/memlog"
 	"github.com/evhub-dev/evhub/internal/hub"
 )
 
@@ -338,5 +341,32 @@ func TestDispositionsOfReceivers(t *testing.T) {
 	l.credit(1, 5)
 	if got := l.bodies(1); got != "b" {
 		t.Errorf("received %q, want b once", got)
+	}
+}
+
+// TestFew: the goroutine that stored events delivers up to four of them, and no large ones.
+func TestFew(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		events, bytes int
+		want          bool
+	}{{0, 0, true}, {1, 100, true}, {1, 16_000, true}, {1, 17_000, false}, {1, 1 << 20, false}, {4, 1000, true}, {4, 5000, false}, {5, 1, false}} {
+		log, err := memlog.New(memlog.Options{}).Open(eventlog.HubID{Name: "h"}, 0, eventlog.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		add := func(n int) {
+			for range n {
+				data := make([]byte, row.bytes)
+				log.Append(&eventlog.Batch{Done: func(*eventlog.Batch) {}, Records: []eventlog.Record{{Step: event.Step(len(data)), Data: data}}})
+			}
+		}
+		add(3)
+		var p waitPoint
+		p.set(log.State().Next.Seq, log.State().Next.Offset)
+		add(row.events)
+		if got := p.few(log); got != row.want {
+			t.Errorf("%d events of %d bytes are few: %t, want %t", row.events, row.bytes, got, row.want)
+		}
 	}
 }
