@@ -219,6 +219,11 @@ func (b *Broker) finish() {
 // leftovers gives clients time to go and says what is wrong then, a sentence each.
 func (b *Broker) leftovers() []string {
 	open := b.visits.untilEmpty(b.grace)
+	if len(open) == 0 { // their sockets are closed, their links perhaps not yet
+		ctx, cancel := context.WithTimeout(context.Background(), b.grace)
+		defer cancel()
+		b.engine.Gone(ctx) // those that are left are told below
+	}
 	problems := b.space.Verify()
 	for _, v := range open {
 		problems = append(problems, v.String()+" is still open; close its client before the test ends")

@@ -36,6 +36,21 @@ func (s *Server) Fence(ctx context.Context) error {
 	}
 }
 
+// Gone returns once there is no connection: each that there was has ended, and its links have been told. It fails with the context's error
+// only.
+func (s *Server) Gone(ctx context.Context) error {
+	told, forget := s.looked.listen()
+	defer forget()
+	for len(s.connections()) > 0 {
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 func (s *Server) connections() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()

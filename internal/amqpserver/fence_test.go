@@ -190,3 +190,31 @@ func BenchmarkFence(b *testing.B) {
 		}
 	}
 }
+
+// TestGone: it holds while a connection is there, and its links have been told when it returns.
+func TestGone(t *testing.T) {
+	play(t, Options{}, func(t *testing.T, w *world) {
+		if err := w.srv.Gone(t.Context()); err != nil {
+			t.Errorf("without a connection: %v", err)
+		}
+		c := w.openWith(clientOpen)
+		c.send(on(0, &clientBegin))
+		c.got()
+		c.attachSource("r", 0, "source")
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.srv.Gone(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a connection: %v", err)
+		}
+		gone := make(chan error, 1)
+		go func() { gone <- w.srv.Gone(t.Context()) }()
+		synctest.Wait()
+		c.nc.Close()
+		if err := <-gone; err != nil {
+			t.Error(err)
+		}
+		if s := w.source("r"); s.detached != 1 {
+			t.Errorf("the link was told its end %d times", s.detached)
+		}
+	})
+}

@@ -17,7 +17,7 @@ type Server struct {
 	buffers bufferPool
 
 	accepted atomic.Int64
-	looked   bell // a connection's reader has caught up
+	looked   bell // a connection's reader has caught up, or a connection has gone
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
@@ -157,6 +157,7 @@ func (s *Server) end(remove func()) {
 	s.mu.Lock()
 	remove()
 	s.mu.Unlock()
+	s.looked.ring()
 	s.running.Done()
 }
 

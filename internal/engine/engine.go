@@ -88,6 +88,9 @@ func (e *Engine) Connections() amqpserver.Stats { return e.amqp.Stats() }
 // Received() int64, which counts all bytes that came in until now, read or not; TCP tells it on Linux; of others what was read counts.
 func (e *Engine) Fence(ctx context.Context) error { return e.amqp.Fence(ctx) }
 
+// Gone returns once there is no AMQP connection, and no link in the hall that was one's. It fails with the context's error only.
+func (e *Engine) Gone(ctx context.Context) error { return e.amqp.Gone(ctx) }
+
 // Shutdown ends in order: listeners, connections, hall, log. Clients are asked to go; those that have not when ctx is done are cut.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	err := e.amqp.Shutdown(ctx)
