@@ -75,6 +75,7 @@ var rooms = map[string][]string{
 	"internal/setting":     {},
 	"internal/obs":         {},
 	"internal/prefetch":    {},
+	"internal/pipes":       {}, // for tests only
 }
 
 // pure rooms are functions on bytes: no I/O, no clock. Of package time they may use what does not tell it.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/engine"
 	"github.com/evhub-dev/evhub/internal/hub"
 	"github.com/evhub-dev/evhub/internal/kit"
+	"github.com/evhub-dev/evhub/internal/pipes"
 )
 
 // ownNamespace is the namespace of the default space, whose hub eh1 has two partitions and the group cg1.
@@ -232,61 +232,20 @@ func (s *spaceOf) notify(p *azeventhubs.ProducerClient, o order) {
 	s.must(p.SendEventDataBatch(ctx, batch, nil))
 }
 
-// pipes is a listener whose connections are net.Pipe, for servers in a bubble.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case nc := <-p.conns:
-		return nc, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5300} }
-
-// pipeEnd is a connection that came in on a loopback address.
-type pipeEnd struct {
-	net.Conn
-	at net.Addr
-}
-
-func (p pipeEnd) LocalAddr() net.Addr { return p.at }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- pipeEnd{server, p.Addr()}:
-		return client, nil
-	case <-p.closed:
-	case <-ctx.Done():
-	}
-	return nil, errors.New("nobody accepts")
-}
-
 // bubbleServer runs an admin's server in a bubble.
 type bubbleServer struct {
 	t      testing.TB
 	admin  *Admin
 	server *http.Server
-	pipes  *pipes
+	pipes  *pipes.Listener
 	client *http.Client
 	served chan error
 }
 
 func newBubbleServer(t testing.TB) *bubbleServer {
 	a, _ := newKit(t, Options{})
-	b := &bubbleServer{t: t, admin: a, server: a.Server(), pipes: newPipes(), served: make(chan error, 1)}
-	b.client = &http.Client{Transport: &http.Transport{DialContext: b.pipes.dial}}
+	b := &bubbleServer{t: t, admin: a, server: a.Server(), pipes: pipes.Listen(pipes.Loopback()), served: make(chan error, 1)}
+	b.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return b.pipes.Dial(ctx) }}}
 	go func() { b.served <- b.server.Serve(b.pipes) }()
 	t.Cleanup(func() {
 		b.server.Close()

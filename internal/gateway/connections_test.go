@@ -16,13 +16,14 @@ import (
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/gateway"
+	"github.com/evhub-dev/evhub/internal/pipes"
 	"github.com/evhub-dev/evhub/notify"
 )
 
 // follow serves over pipes until the test ends, or End.
-func follow(t *testing.T, g *gateway.Gateway) (*pipes, *gateway.Connections) {
+func follow(t *testing.T, g *gateway.Gateway) (*pipes.Listener, *gateway.Connections) {
 	t.Helper()
-	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	p := pipes.Listen(pipes.Loopback())
 	server := g.Server()
 	c := gateway.Follow(server, p)
 	over := make(chan error, 1)
@@ -79,7 +80,7 @@ func TestEndOfConnections(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := start(t, &target{}, nil)
 				p, c := follow(t, g)
-				w := p.wire(t)
+				w := dial(t, p)
 				row.before(w)
 				time.Sleep(row.quiet)
 				begun := time.Now()
@@ -96,10 +97,8 @@ func TestEndOfConnections(t *testing.T) {
 				if _, err := w.r.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 					t.Errorf("the connection is not closed: %v", err)
 				}
-				select {
-				case p.conns <- nil:
-					t.Error("a connection is accepted")
-				default:
+				if _, err := p.Dial(t.Context()); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("a connection that comes then: %v", err)
 				}
 			})
 		})
@@ -125,7 +124,7 @@ func TestEndRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := start(t, &target{}, nil)
 		p, c := follow(t, g)
-		w := p.wire(t)
+		w := dial(t, p)
 		w.send(emptyPost)
 		synctest.Wait() // the answer is there, and not read
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -153,18 +152,15 @@ func TestEndBeforeEagerClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := start(t, &target{}, nil)
 		p, c := follow(t, g)
-		p.wire(t)
+		dial(t, p)
 		begun := time.Now()
 		ended := end(t.Context(), t, g, c)
 		for len(ended) == 0 {
 			time.Sleep(100 * time.Millisecond)
-			client, server := net.Pipe()
-			select {
-			case p.conns <- server:
-				w := &wire{t, client, bufio.NewReader(client)}
+			if nc, err := p.Dial(t.Context()); err == nil {
+				w := &wire{t, nc, bufio.NewReader(nc)}
 				w.sendAndBeTurnedAway(t, emptyPost)
-				client.Close()
-			case <-p.done:
+				nc.Close()
 			}
 		}
 		if took := time.Since(begun); took < 500*time.Millisecond || took > time.Second {

@@ -265,7 +265,7 @@ func TestKeyOfSlowReader(t *testing.T) {
 		s := &target{}
 		g := start(t, s, nil)
 		body := `{"items":[` + strings.Repeat(`{"body":1},`, 499) + `{"body":1}]}` // the answer is more than net/http holds back
-		w := listen(t, g).wire(t)
+		w := dial(t, listen(t, g))
 		w.send("POST /v1/hubs/orders/messages:batch HTTP/1.1\nHost: h\nAuthorization: Bearer anna\nContent-Type: application/json\nIdempotency-Key: k\n" +
 			fmt.Sprintf("Content-Length: %d\n\n", len(body)) + body)
 		synctest.Wait()

@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/evhub-dev/evhub/internal/gateway"
+	"github.com/evhub-dev/evhub/internal/pipes"
 	"github.com/evhub-dev/evhub/notify"
 )
 
@@ -201,38 +201,9 @@ func TestHandlerTime(t *testing.T) {
 	})
 }
 
-// pipes is a listener whose connections are pipes, for bubbles.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (p *pipes) dial() net.Conn {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client
-}
-
 // listen serves over pipes until the test ends.
-func listen(t *testing.T, g *gateway.Gateway) *pipes {
-	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+func listen(t *testing.T, g *gateway.Gateway) *pipes.Listener {
+	p := pipes.Listen(pipes.Loopback())
 	server := g.Server()
 	over := make(chan error, 1)
 	go func() { over <- server.Serve(p) }()
@@ -253,8 +224,12 @@ type wire struct {
 	r *bufio.Reader
 }
 
-func (p *pipes) wire(t *testing.T) *wire {
-	c := p.dial()
+func dial(t *testing.T, p *pipes.Listener) *wire {
+	t.Helper()
+	c, err := p.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { c.Close() })
 	return &wire{t, c, bufio.NewReader(c)}
 }
@@ -303,7 +278,7 @@ func TestSlowBody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &target{}
 				g := start(t, s, nil)
-				w := listen(t, g).wire(t)
+				w := dial(t, listen(t, g))
 				w.send(postHead + row.length + "\n\n")
 				begun, written := time.Now(), make(chan struct{})
 				go func() {
@@ -343,7 +318,7 @@ func TestBodyDeadlineIsLifted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &target{hold: make(chan struct{})}
-		w := listen(t, start(t, s, nil)).wire(t)
+		w := dial(t, listen(t, start(t, s, nil)))
 		w.send(postHead + "Content-Length: 1\n\nx")
 		time.Sleep(9 * time.Second)
 		close(s.hold)
@@ -363,7 +338,7 @@ func TestClientLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := start(t, &target{hold: make(chan struct{})}, nil)
-		w := listen(t, g).wire(t)
+		w := dial(t, listen(t, g))
 		w.send(postHead + "Content-Length: 1\n\nx")
 		synctest.Wait()
 		w.Close()
@@ -386,13 +361,13 @@ func TestExpectContinue(t *testing.T) {
 			{postHead + "Content-Length: 9999999\n", 413},
 			{postHead + "Content-Length: 10\nPartition-Id: x\n", 400},
 		} {
-			w := p.wire(t)
+			w := dial(t, p)
 			w.send(row.head + "Expect: 100-continue\n\n")
 			if a := w.answer(); a.status != row.status {
 				t.Errorf("got %d %s, want %d", a.status, a.body, row.status)
 			}
 		}
-		w := p.wire(t)
+		w := dial(t, p)
 		w.send(postHead + "Content-Length: 10\nExpect: 100-continue\n\n")
 		if a := w.answer(); a.status != 100 {
 			t.Fatalf("got %d %s", a.status, a.body)
@@ -410,7 +385,7 @@ func TestBodyEndsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &target{}
 		g := start(t, s, nil)
-		w := listen(t, g).wire(t)
+		w := dial(t, listen(t, g))
 		w.send(postHead + "Content-Length: 10\n\nhalf")
 		w.Close()
 		synctest.Wait()

@@ -23,6 +23,7 @@ import (
 	"github.com/evhub-dev/evhub/internal/gateway"
 	"github.com/evhub-dev/evhub/internal/gatewayfile"
 	"github.com/evhub-dev/evhub/internal/outbound"
+	"github.com/evhub-dev/evhub/internal/pipes"
 	"github.com/evhub-dev/evhub/notify"
 	"github.com/evhub-dev/evhub/notify/eventhubs"
 )
@@ -94,7 +95,7 @@ func TestDrainTotal(t *testing.T) {
 type scene struct {
 	t       *testing.T
 	service *Service
-	pipes   *pipes
+	pipes   *pipes.Listener
 	target  *stuck
 	tls     bool
 
@@ -108,7 +109,7 @@ type scene struct {
 func newScene(t *testing.T, drain gatewayfile.Drain, files *gatewayfile.TLS, away bool) *scene {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	c := &scene{t: t, pipes: newPipes(), target: newStuck(away), tls: files != nil}
+	c := &scene{t: t, pipes: pipes.Listen(pipes.Loopback()), target: newStuck(away), tls: files != nil}
 	s := &Service{
 		o:       Options{Config: &gatewayfile.Config{Drain: drain}, Clock: clock.System, Log: log},
 		log:     log,
@@ -135,7 +136,7 @@ func newScene(t *testing.T, drain gatewayfile.Drain, files *gatewayfile.TLS, awa
 	if s.api.TLSConfig, err = serverTLS(files, clock.System, log); err != nil {
 		t.Fatal(err)
 	}
-	probes := newPipes()
+	probes := pipes.Listen(pipes.Loopback())
 	s.apiDoor, s.probesDoor = gateway.Follow(s.api, c.pipes), probes
 	s.proof.start()
 	s.serve(s.apiDoor, s.api, files)
@@ -151,8 +152,10 @@ var unsigned = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid"
 const postHead = "POST /v1/hubs/orders/messages HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "
 
 func (c *scene) dial() net.Conn {
-	client, server := net.Pipe()
-	c.pipes.conns <- server
+	client, err := c.pipes.Dial(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	if c.tls {
 		client = tls.Client(client, &tls.Config{InsecureSkipVerify: true})
 	}
@@ -300,28 +303,3 @@ func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
-
-// pipes is a listener without a network.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case nc := <-p.conns:
-		return nc, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }

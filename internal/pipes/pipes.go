@@ -1,0 +1,62 @@
+// Package pipes has a listener without a network, for tests of servers in a testing/synctest bubble: what waits on a socket keeps a bubble's
+// clock from going on, what waits on a pipe does not. It buffers nothing, so a write lasts until its bytes are read.
+package pipes
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// Listener accepts what is dialled. All methods may be called at once. It must be made in the bubble in which it is used.
+type Listener struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Listen makes a listener whose connections say that they came in at an address.
+func Listen(at net.Addr) *Listener {
+	return &Listener{addr: at, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Loopback is an address of this machine.
+func Loopback() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5300} }
+
+// Dial connects as soon as the server accepts, if the listener is not closed before.
+func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- end{server, l.addr}:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close has Accept and Dial fail. What was accepted stays open.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+type end struct {
+	net.Conn
+	at net.Addr
+}
+
+func (e end) LocalAddr() net.Addr { return e.at }
