@@ -138,7 +138,7 @@ func TestLogs(t *testing.T) {
 		return notify.Result{}
 	}}
 	g := start(t, s, func(o *gateway.Options) {
-		o.Audit, o.Log, o.AccessSample = slog.New(slog.NewJSONHandler(&audit, nil)), slog.New(slog.NewJSONHandler(&access, nil)), 1<<40
+		o.Audit, o.Log, o.AccessSample = slog.New(slog.NewJSONHandler(&audit, nil)), slog.New(slog.NewJSONHandler(&access, nil)), 1<<30
 	})
 	secrets := []string{"Idempotency-Key: SECRET-key", "Partition-Key: SECRET-partition", "Message-Property-P: SECRET-property", "Traceparent: " + parent}
 	for range 2 {
