@@ -495,29 +495,45 @@ func TestWindowOpensWhileATurnLasts(t *testing.T) {
 	during("closed", 0, 2)
 }
 
-// TestBeginSame: what BeginSame writes is what Begin would have, whatever the ids' and the handle's width, and around a split.
+// TestBeginSame: what BeginSame writes is what Begin would have, whatever the ids' and the handle's width, around a split, and when the
+// window closes between deliveries or within one.
 func TestBeginSame(t *testing.T) {
 	t.Parallel()
 	for _, handle := range []uint32{0, 5, 300} {
 		for _, id := range []uint32{0, 250, 70_000, 1<<32 - 4} {
-			fill := func(begin func(*Outbox, *amqp.Transfer) []byte) []byte {
-				l := &Link{handle: handle, s: &session{channel: 3}}
-				o := &Outbox{l: l, limit: 1 << 20, credit: 100, window: 100, frameMax: 512, nextID: id}
-				mine := &amqp.Transfer{DeliveryTag: []byte{}, MessageFormat: amqp.Some[uint32](0), Settled: amqp.Some(true), Batchable: amqp.Some(true)}
-				other := &amqp.Transfer{DeliveryTag: []byte("other"), Settled: amqp.Some(true)}
-				for i, size := range []int{0, 10, 20, 30, 600, 40, 50, 2000, 60, 70, 80} {
-					which := mine
-					if i == 5 {
-						which = other
-					}
-					o.End(append(begin(o, which), make([]byte, size)...))
+			for _, window := range []uint32{1, 2, 3, 100} {
+				want, got := outboxBytes(handle, id, window, (*Outbox).Begin), outboxBytes(handle, id, window, (*Outbox).BeginSame)
+				if !bytes.Equal(got, want) {
+					t.Errorf("handle %d, from id %d, window %d:\ngot  %x\nwant %x", handle, id, window, got, want)
 				}
-				return o.b
-			}
-			want, got := fill((*Outbox).Begin), fill((*Outbox).BeginSame)
-			if !bytes.Equal(got, want) {
-				t.Errorf("handle %d, from id %d:\ngot  %x\nwant %x", handle, id, got, want)
 			}
 		}
 	}
+}
+
+// outboxBytes puts out messages of several sizes from two sources' transfers. Each Fill has a window of so many frames.
+func outboxBytes(handle, id, window uint32, begin func(*Outbox, *amqp.Transfer) []byte) []byte {
+	l := &Link{handle: handle, s: &session{channel: 3}}
+	o := &Outbox{nextID: id}
+	mine := &amqp.Transfer{DeliveryTag: []byte{}, MessageFormat: amqp.Some[uint32](0), Settled: amqp.Some(true), Batchable: amqp.Some(true)}
+	other := &amqp.Transfer{DeliveryTag: []byte("other"), Settled: amqp.Some(true)}
+	nextFill := func() {
+		o = &Outbox{b: o.b, l: l, limit: 1 << 20, credit: 100, window: window, frameMax: 512, nextID: o.nextID}
+		o.resume()
+	}
+	nextFill()
+	for i, size := range []int{0, 10, 20, 30, 600, 40, 50, 2000, 60, 70, 80, 1500} {
+		which := mine
+		if i == 5 {
+			which = other
+		}
+		for o.Room() == 0 {
+			nextFill()
+		}
+		o.End(append(begin(o, which), make([]byte, size)...))
+	}
+	for l.rest.active() {
+		nextFill()
+	}
+	return o.b
 }
