@@ -16,16 +16,26 @@ import (
 //
 // What is given again is only what would come out the same: messages that were stored, and those that no retry can help. Where some of a
 // batch were stored and others may yet be, a repetition sends the others alone. A request that was refused before anything was sent leaves
-// its key unused. The bounds are for all callers together: one with very many keys can make the store forget the keys of others early, whose
-// retries then store a message twice, with the same id.
+// its key unused. A full store forgets the oldest keys of callers who hold more than their share first, then the oldest of all: a retry with
+// a forgotten key stores a message twice, with the same id.
 type keyStore struct {
-	keysMax, bytesMax int
-	age               time.Duration
+	keysMax, bytesMax     int
+	keysShare, bytesShare int // of one caller
+	age                   time.Duration
 
-	mu    sync.Mutex // guards all below
-	by    map[[sha256.Size]byte]*list.Element
-	order *list.List // of *attempt, oldest first
-	bytes int        // of all answers
+	mu      sync.Mutex // guards all below
+	by      map[[sha256.Size]byte]*attempt
+	order   *list.List            // of *attempt, oldest first
+	bytes   int                   // of all attempts
+	holders map[string]*keyHolder // those with attempts, by principal
+	above   map[*keyHolder]bool   // those with more than their share
+}
+
+// keyHolder is what one caller has in the store, guarded by the store's lock.
+type keyHolder struct {
+	principal string
+	order     *list.List // of *attempt, oldest first
+	bytes     int        // its own included
 }
 
 // attempt is what is known of one key. While running it belongs to the request that claimed it.
@@ -35,9 +45,16 @@ type attempt struct {
 	running      bool
 	answer       answer          // once final
 	stored       map[int]outcome // of a batch that is not: what need not be sent again, by index
+
+	holder          *keyHolder
+	ofAll, ofHolder *list.Element
 }
 
-const attemptBytes = 512 // what an attempt takes beside its answer, about
+// What they take beside an answer and a name, about; measured with a full store.
+const (
+	attemptBytes = 576
+	holderBytes  = 256
+)
 
 func (a *attempt) bytes() int {
 	return attemptBytes + len(a.answer.body) + len(a.stored)*attemptBytes/2
@@ -46,25 +63,24 @@ func (a *attempt) bytes() int {
 func newKeyStore(l Limits) keyStore {
 	return keyStore{
 		keysMax: l.IdempotencyKeysMax, bytesMax: l.IdempotencyBytesMax, age: l.IdempotencyAge,
-		by: make(map[[sha256.Size]byte]*list.Element), order: list.New(),
+		keysShare:  max(1, int(float64(l.IdempotencyKeysMax)*l.PrincipalShare)),
+		bytesShare: int(float64(l.IdempotencyBytesMax) * l.PrincipalShare),
+		by:         make(map[[sha256.Size]byte]*attempt), order: list.New(),
+		holders: make(map[string]*keyHolder), above: make(map[*keyHolder]bool),
 	}
 }
 
-// claim starts an attempt, and from then on it must be settled. A problem says that the key is taken; an answer that it was all done
+// claim starts a caller's attempt, and from then on it must be settled. A problem says that the key is taken; an answer that it was all done
 // before.
-func (s *keyStore) claim(now time.Time, scope, print [sha256.Size]byte) (*attempt, *answer, *problem) {
+func (s *keyStore) claim(now time.Time, principal string, scope, print [sha256.Size]byte) (*attempt, *answer, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked(now)
-	e := s.by[scope]
-	if e == nil {
-		a := &attempt{scope: scope, print: print, begun: now, running: true}
-		s.by[scope] = s.order.PushBack(a)
-		s.bytes += a.bytes()
-		return a, nil, nil
-	}
-	a := e.Value.(*attempt)
+	a := s.by[scope]
 	switch {
+	case a == nil:
+		a = s.addLocked(principal, scope)
+		a.print, a.begun = print, now
 	case a.print != print:
 		return nil, nil, problemOf(keyUsedForElse, "this Idempotency-Key came with another request before: use a new key for each new request")
 	case a.running:
@@ -80,41 +96,93 @@ func (s *keyStore) claim(now time.Time, scope, print [sha256.Size]byte) (*attemp
 func (s *keyStore) settle(a *attempt, final answer, stored map[int]outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes -= a.bytes()
+	before := a.bytes()
 	a.running, a.answer, a.stored = false, final, stored
-	s.bytes += a.bytes()
+	s.countLocked(a.holder, a.bytes()-before)
 	if final.status == 0 && len(stored) == 0 {
-		s.removeLocked(s.by[a.scope])
+		s.removeLocked(a)
 		return
 	}
 	s.shrinkLocked()
 }
 
-// expireLocked forgets what is too old.
+// expireLocked forgets what is too old, up to the first request under way; what is behind that waits for it.
 func (s *keyStore) expireLocked(now time.Time) {
 	for e := s.order.Front(); e != nil; e = s.order.Front() {
-		if a := e.Value.(*attempt); a.running || now.Sub(a.begun) < s.age {
+		a := e.Value.(*attempt)
+		if a.running || now.Sub(a.begun) < s.age {
 			return
 		}
-		s.removeLocked(e)
+		s.removeLocked(a)
 	}
 }
 
-// shrinkLocked forgets the oldest until the rest is within bounds. Requests under way stay; the budget for those bounds them.
+// shrinkLocked forgets until the rest is within bounds. Requests under way stay; the budget for those bounds them.
 func (s *keyStore) shrinkLocked() {
-	for e := s.order.Front(); e != nil && (len(s.by) > s.keysMax || s.bytes > s.bytesMax); {
-		next := e.Next()
-		if !e.Value.(*attempt).running {
-			s.removeLocked(e)
+	for len(s.by) > s.keysMax || s.bytes > s.bytesMax {
+		a := s.dispensableLocked()
+		if a == nil {
+			return
 		}
-		e = next
+		s.removeLocked(a)
 	}
 }
 
-func (s *keyStore) removeLocked(e *list.Element) {
-	a := s.order.Remove(e).(*attempt)
+// dispensableLocked chooses what is forgotten next; nil: nothing can be.
+func (s *keyStore) dispensableLocked() *attempt {
+	for h := range s.above {
+		if a := oldest(h.order); a != nil {
+			return a
+		}
+	}
+	return oldest(s.order)
+}
+
+// oldest gives the first attempt that is not under way, or nil.
+func oldest(order *list.List) *attempt {
+	for e := order.Front(); e != nil; e = e.Next() {
+		if a := e.Value.(*attempt); !a.running {
+			return a
+		}
+	}
+	return nil
+}
+
+func (s *keyStore) addLocked(principal string, scope [sha256.Size]byte) *attempt {
+	h := s.holders[principal]
+	if h == nil {
+		h = &keyHolder{principal: principal, order: list.New()}
+		s.holders[principal] = h
+		s.countLocked(h, holderBytes+len(principal))
+	}
+	a := &attempt{scope: scope, holder: h}
+	s.by[scope] = a
+	a.ofAll, a.ofHolder = s.order.PushBack(a), h.order.PushBack(a)
+	s.countLocked(h, a.bytes())
+	return a
+}
+
+func (s *keyStore) removeLocked(a *attempt) {
+	h := a.holder
 	delete(s.by, a.scope)
-	s.bytes -= a.bytes()
+	s.order.Remove(a.ofAll)
+	h.order.Remove(a.ofHolder)
+	s.countLocked(h, -a.bytes())
+	if h.order.Len() == 0 {
+		s.countLocked(h, -h.bytes)
+		delete(s.holders, h.principal)
+	}
+}
+
+// countLocked adds to what a caller holds, after its attempts became more or fewer, or larger.
+func (s *keyStore) countLocked(h *keyHolder, bytes int) {
+	s.bytes += bytes
+	h.bytes += bytes
+	if h.order.Len() > s.keysShare || h.bytes > s.bytesShare {
+		s.above[h] = true
+	} else {
+		delete(s.above, h)
+	}
 }
 
 func (s *keyStore) len() int {
@@ -145,7 +213,7 @@ func (c *call) claimKey(h *head) (a *attempt, answered bool, p *problem) {
 		return nil, false, nil
 	}
 	scope := digest(ofKey, c.principalID, c.hub, h.idempotencyKey)
-	a, before, p := c.g.keys.claim(c.g.o.Clock.Now(), scope, c.fingerprint(h))
+	a, before, p := c.g.keys.claim(c.g.o.Clock.Now(), c.principalID, scope, c.fingerprint(h))
 	if before == nil {
 		return a, false, p
 	}

@@ -237,8 +237,8 @@ func TestKeysAreForgotten(t *testing.T) {
 		{"old", func(*gateway.Limits) {}, 0, 24 * time.Hour, false},
 		{"few", func(l *gateway.Limits) { l.IdempotencyKeysMax = 11 }, 10, 0, true},
 		{"many", func(l *gateway.Limits) { l.IdempotencyKeysMax = 10 }, 10, 0, false},
-		{"small", func(l *gateway.Limits) { l.IdempotencyBytesMax = 11 * 700 }, 10, 0, true},
-		{"large", func(l *gateway.Limits) { l.IdempotencyBytesMax = 10 * 512 }, 10, 0, false},
+		{"small", func(l *gateway.Limits) { l.IdempotencyBytesMax = 11*750 + 500 }, 10, 0, true},
+		{"large", func(l *gateway.Limits) { l.IdempotencyBytesMax = 10*576 + 256 }, 10, 0, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -254,6 +254,38 @@ func TestKeysAreForgotten(t *testing.T) {
 					t.Errorf("replayed: %v, want %v", got, row.replay)
 				}
 			})
+		})
+	}
+}
+
+// TestKeysOfOneCallerDoNotCrowdOut wants a full store to forget keys of those who hold more than their share.
+func TestKeysOfOneCallerDoNotCrowdOut(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*gateway.Limits){
+		"by number": func(l *gateway.Limits) { l.IdempotencyKeysMax = 20 },
+		"by size":   func(l *gateway.Limits) { l.IdempotencyBytesMax = 20 * 750 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, &target{}, func(o *gateway.Options) { change(&o.Limits) })
+			post := func(who string, i int) bool {
+				a := keep(t, g, request("", "x", "Authorization: Bearer "+who, fmt.Sprint("Idempotency-Key: ", i)))
+				return a.header.Get("Idempotency-Replayed") == "true"
+			}
+			for i := range 60 { // for twenty of anna's one of bert's
+				post("anna", i)
+				if i%20 == 0 {
+					post("bert", i)
+				}
+			}
+			for i := 0; i < 60; i += 20 {
+				if !post("bert", i) {
+					t.Errorf("bert's key %d is forgotten", i)
+				}
+			}
+			if !post("anna", 59) || post("anna", 0) {
+				t.Error("anna's last key is forgotten, or her first is not")
+			}
 		})
 	}
 }

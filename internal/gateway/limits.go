@@ -14,7 +14,7 @@ type Limits struct {
 
 	// InFlightBytesMax is the budget for requests under way: their bodies, twice where they are taken apart, and 8 KiB each. 256 MiB
 	InFlightBytesMax int64
-	// PrincipalShare is the part of it that one caller may hold. 0.25
+	// PrincipalShare is the part of it that one caller may hold; see IdempotencyKeysMax too. 0.25
 	PrincipalShare float64
 
 	// HandlerTime is how long storing may take once the body is in. 10 s
@@ -26,8 +26,8 @@ type Limits struct {
 	// HeaderBytesMax is for Server. 32 KiB
 	HeaderBytesMax int
 
-	// IdempotencyKeysMax and IdempotencyBytesMax bound what is remembered for idempotency keys, with which the oldest go first; and
-	// IdempotencyAge says when all go. 65,536; 32 MiB; 24 h
+	// IdempotencyKeysMax and IdempotencyBytesMax bound what is remembered for idempotency keys: when it is full, callers with more than
+	// PrincipalShare of it lose their oldest first. IdempotencyAge says when all go. 65,536; 32 MiB; 24 h
 	IdempotencyKeysMax  int
 	IdempotencyBytesMax int
 	IdempotencyAge      time.Duration

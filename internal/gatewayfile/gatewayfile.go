@@ -148,7 +148,7 @@ type Limits struct {
 	Items          int           `key:"items" min:"1" max:"10000"`         // messages in one batch, 1,000
 	Properties     int           `key:"properties" min:"1" max:"1000"`     // of one message, 64
 	InFlight       setting.Bytes `key:"inFlight" min:"1MiB" max:"64GiB"`   // of all requests under way, 256 MiB
-	PrincipalShare float64       `key:"principalShare" min:"0.01" max:"1"` // part of InFlight that one caller may hold, 0.25
+	PrincipalShare float64       `key:"principalShare" min:"0.01" max:"1"` // part of InFlight that one caller may hold, and of Idempotency when it is full, 0.25
 	HandlerTime    time.Duration `key:"handlerTime" min:"100ms" max:"5m"`  // for storing, once the body is in, 10 s
 	BodyTime       time.Duration `key:"bodyTime" min:"1s" max:"10m"`       // for a body to come in, 30 s
 	BodyRate       setting.Bytes `key:"bodyRate" min:"1" max:"1GiB"`       // the least a second that a body comes at after 5 s, 16 KiB
