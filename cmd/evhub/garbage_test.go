@@ -1,30 +1,40 @@
 package main
 
 import (
+	"math"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 )
 
-// TestRoomForGarbage: the collector's next goal lies beyond what a server may allocate first; where GOGC is set it is left as it is.
+// TestRoomForGarbage: the collector's next goal lies beyond what a server may allocate first, if nobody said otherwise.
 func TestRoomForGarbage(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
 	goal := func() uint64 {
 		runtime.GC()
-		s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: "/gc/heap/live:bytes"}}
+		s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
 		metrics.Read(s)
 		return s[0].Value.Uint64()
 	}
 	before := goal()
-	a := &app{getenv: func(string) string { return "" }}
-	end := a.roomForGarbage()
-	if during := goal(); during < before+garbageBytes {
-		t.Errorf("a goal of %d bytes became %d, want %d more at least", before, during, garbageBytes)
+	for _, row := range []struct {
+		name, gogc string
+		limit      int64
+		room       bool
+	}{
+		{"by default", "", math.MaxInt64, true},
+		{"GOGC is set", "50", math.MaxInt64, false},
+		{"much memory", "", 1 << 30, true},
+		{"little memory", "", scarceBytes - 1, false},
+	} {
+		debug.SetMemoryLimit(row.limit)
+		a := &app{getenv: env{"GOGC": row.gogc}.get}
+		end := a.roomForGarbage()
+		if during := goal(); during >= before+garbageBytes != row.room {
+			t.Errorf("%s: a goal of %d bytes became %d, want %d more: %v", row.name, before, during, garbageBytes, row.room)
+		}
+		end()
 	}
-	end()
-	a.getenv = func(name string) string { return map[string]string{"GOGC": "50"}[name] }
-	end = a.roomForGarbage()
-	if after := goal(); after >= before+garbageBytes {
-		t.Errorf("with GOGC set, a goal of %d bytes became %d", before, after)
-	}
-	end()
 }
