@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhub-dev/evhub/internal/auth"
+	"github.com/evhub-dev/evhub/internal/config"
 )
 
 const (
@@ -21,12 +22,14 @@ const (
 	reachTime     = 5 * time.Second
 	quietTime     = 300 * time.Millisecond // how long a port may say nothing to AMQP before it is tried as HTTP's
 	closeTime     = 2 * time.Second        // for taking leave of a broker
+	notFound      = "could not be found"   // in the service's words, of hubs and groups
 )
 
 // connection is where send, receive, hubs and token go: a flag's connection string, or EVENTHUB_CONNECTION_STRING, or the local default.
 type connection struct {
 	*app
-	flag string
+	flag    string
+	assumed string // the hub that defaultHub chose by itself
 }
 
 func (c *connection) addFlags(cmd *cobra.Command) {
@@ -61,6 +64,29 @@ func (c *connection) hub(name string) (auth.ConnectionString, error) {
 	}
 	cs.EntityPath = ""
 	return cs, c.reach(cs)
+}
+
+// defaultHub is the hub that is meant where none is named.
+func (c *connection) defaultHub() (string, error) {
+	cs, err := c.string()
+	switch {
+	case err != nil:
+		return "", err
+	case cs.EntityPath != "":
+		return cs.EntityPath, nil
+	case cs.Emulator:
+		c.assumed = config.Default().Namespaces[0].Hubs[0].Name
+		return c.assumed, nil
+	}
+	return "", badUsage("", "name a hub: the connection string names none (EntityPath), and hubs cannot be listed")
+}
+
+// ofAssumed has an error tell those who named no hub that one was chosen for them.
+func (c *connection) ofAssumed(err error) error {
+	if f, ok := errors.AsType[*failure](err); ok && c.assumed != "" && strings.Contains(f.text, notFound) {
+		f.hint = "no hub is named, so " + c.assumed + " was meant: name one"
+	}
+	return err
 }
 
 // reach finds out early, and without the SDK's retries, that nobody is there who speaks AMQP. For Azure that is the SDK's business.
@@ -158,7 +184,7 @@ func explain(err error) error {
 		return &failure{text: "not authorized: " + text, hint: "check SharedAccessKeyName and SharedAccessKey, and that the policy has the right this needs"}
 	case e != nil && e.Code == azeventhubs.ErrorCodeConnectionLost:
 		return lost(strings.TrimPrefix(text, "("+string(e.Code)+"): "))
-	case strings.Contains(text, "could not be found"):
+	case strings.Contains(text, notFound):
 		return &failure{text: text, hint: "check the names of hub and consumer group; evhub serve prints the ones it has"}
 	}
 	return &failure{text: text}

@@ -395,7 +395,9 @@ func TestHubs(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	azure := env{"EVENTHUB_CONNECTION_STRING": "Endpoint=sb://example.servicebus.windows.net;SharedAccessKeyName=n;SharedAccessKey=k;"}
-	evhub(t, azure, "", "hubs").fails(t, exitUsage, "names no hub")
+	for _, command := range []string{"hubs", "receive"} {
+		evhub(t, azure, "", command).fails(t, exitUsage, "name a hub", "EntityPath")
+	}
 }
 
 // A token opens its hub, through the SDK, and no other.
@@ -409,11 +411,16 @@ func TestHubsCreateAndDelete(t *testing.T) {
 	evhub(t, e, "", "hubs", "create", "orders:4:billing").ok(t) // it is there as wished
 	evhub(t, e, "", "send", "orders", "hi").ok(t)
 	evhub(t, e, "", "receive", "orders", "--group", "billing", "--count", "1").ok(t)
+	evhub(t, env{"EVENTHUB_CONNECTION_STRING": s.ConnectionString + "EntityPath=orders;"}, "", "receive", "--count", "1").ok(t)
 	evhub(t, e, "", "hubs", "create", "orders:3").fails(t, exitFailed, "orders")
 	if out := evhub(t, e, "", "hubs", "delete", "orders").ok(t); out != "hub orders deleted\n" {
 		t.Errorf("%q", out)
 	}
 	evhub(t, e, "", "hubs", "orders").fails(t, exitFailed, "orders")
+	evhub(t, e, "", "hubs", "delete", "eh1").ok(t)
+	for _, command := range []string{"hubs", "receive"} {
+		evhub(t, e, "", command).fails(t, exitFailed, "could not be found", "no hub is named, so eh1 was meant")
+	}
 	evhub(t, e, "", "hubs", "delete", "order").fails(t, exitFailed, "order")
 	evhub(t, e, "", "hubs", "create", "orders:0").fails(t, exitUsage, "0")
 	evhub(t, e, "", "hubs", "create", "orders", "--admin", "http://127.0.0.1:1").fails(t, exitFailed, "no broker answers", "evhub serve")

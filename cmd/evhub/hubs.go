@@ -9,8 +9,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/spf13/cobra"
-
-	"github.com/evhub-dev/evhub/internal/config"
 )
 
 type describing struct {
@@ -29,7 +27,7 @@ connection string (EntityPath), or eh1 of a local broker.`,
 		Example: `  evhub hubs
   evhub hubs eh1 orders
   evhub hubs eh1 --json`,
-		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return d.ofAssumed(d.run(cmd.Context(), args)) },
 	}
 	cmd.AddCommand(a.hubsCreateCommand(), a.hubsDeleteCommand())
 	d.addFlags(cmd)
@@ -60,19 +58,6 @@ func (d *describing) run(ctx context.Context, names []string) error {
 		d.print(h)
 	}
 	return nil
-}
-
-func (d *describing) defaultHub() (string, error) {
-	cs, err := d.string()
-	switch {
-	case err != nil:
-		return "", err
-	case cs.EntityPath != "":
-		return cs.EntityPath, nil
-	case cs.Emulator:
-		return config.Default().Namespaces[0].Hubs[0].Name, nil
-	}
-	return "", badUsage("evhub hubs HUB", "the connection string names no hub (EntityPath), and hubs cannot be listed")
 }
 
 // hubLine is a hub as hubs --json prints it.

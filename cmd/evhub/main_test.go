@@ -172,7 +172,7 @@ func TestUsage(t *testing.T) {
 		{"send eh1 body --partition=", "--partition is given with nothing in it"},
 		{"send eh1 body --property novalue", `--property "novalue" is not name=value`},
 		{"send eh1 body --connection-string Endpoint=x", "--connection-string: Endpoint is not sb://"},
-		{"receive", "receive: 0 arguments given"},
+		{"receive eh1 more", "receive: 2 arguments given; usage: evhub receive [HUB]"},
 		{"receive eh1 --from yesterday", "--from yesterday: it must be earliest, latest"},
 		{"receive eh1 --from latest", "--from latest skips all there is now"},
 		{"receive eh1 --count -1", "--count -1 is negative"},

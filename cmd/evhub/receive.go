@@ -34,24 +34,30 @@ type receiving struct {
 func (a *app) receiveCommand() *cobra.Command {
 	r := &receiving{connection: connection{app: a}}
 	cmd := &cobra.Command{
-		Use:   "receive HUB",
+		Use:   "receive [HUB]",
 		Short: "Print events",
 		Long: `Print the events of all partitions, one a line: partition, sequence number, body. It ends when it has read what was there when it began,
 in the order of the times of arrival; with --count after so many events; with --follow not before it is interrupted.
+Without a name it reads the hub of the connection string (EntityPath), or eh1 of a local broker.
 
 --from takes ` + positionSyntax + `.
 Offset, sequence number and time are where reading starts, inclusive.
 
 With --json each line is an object: partition, sequenceNumber, offset, enqueuedTime, and where the event has them messageId, key,
 contentType, properties, and body; a body that is not UTF-8 text is bodyBase64, one that is an AMQP value or sequence is bodyValue.`,
-		Example: `  evhub receive eh1
+		Example: `  evhub receive
   evhub receive eh1 --follow --from latest
   evhub receive eh1 --group cg1 --partition 0 --from seq:100 --count 10
   evhub receive eh1 --json | jq -r .body`,
-		Args: takes(1, 1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.hub = args[0]
-			return r.run(cmd.Context())
+			var err error
+			if len(args) > 0 {
+				r.hub = args[0]
+			} else if r.hub, err = r.defaultHub(); err != nil {
+				return err
+			}
+			return r.ofAssumed(r.run(cmd.Context()))
 		},
 	}
 	r.addFlags(cmd)
