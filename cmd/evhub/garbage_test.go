@@ -10,14 +10,7 @@ import (
 
 // TestRoomForGarbage: the collector's next goal lies beyond what a server may allocate first, if nobody said otherwise.
 func TestRoomForGarbage(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
-	goal := func() uint64 {
-		runtime.GC()
-		s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
-		metrics.Read(s)
-		return s[0].Value.Uint64()
-	}
+	byDefault(t)
 	before := goal()
 	for _, row := range []struct {
 		name, gogc string
@@ -37,4 +30,38 @@ func TestRoomForGarbage(t *testing.T) {
 		}
 		end()
 	}
+}
+
+// TestServersHaveRoomForGarbage: each server holds a block of its own while it runs.
+func TestServersHaveRoomForGarbage(t *testing.T) {
+	byDefault(t)
+	none := goal()
+	s := serve(t)
+	one := goal()
+	g := startGateway(t, gatewayTo(t, s, ""))
+	two := goal()
+	g.stop()
+	<-g.ended
+	for i, got := range []uint64{one - none, two - one} {
+		if got < garbageBytes {
+			t.Errorf("server %d moved the goal by %d bytes, want %d more at least", i, got, garbageBytes)
+		}
+	}
+}
+
+// byDefault has the collector do as it does where no variable is set, until the test ends.
+func byDefault(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	t.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+}
+
+// goal is how large the heap may grow before it is collected.
+func goal() uint64 {
+	runtime.GC()
+	s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
