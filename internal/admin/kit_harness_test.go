@@ -244,7 +244,7 @@ type bubbleServer struct {
 
 func newBubbleServer(t testing.TB) *bubbleServer {
 	a, _ := newKit(t, Options{})
-	b := &bubbleServer{t: t, admin: a, server: a.Server(), pipes: pipes.Listen(pipes.Loopback()), served: make(chan error, 1)}
+	b := &bubbleServer{t: t, admin: a, server: a.Server(), pipes: pipes.Listen(), served: make(chan error, 1)}
 	b.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return b.pipes.Dial(ctx) }}}
 	go func() { b.served <- b.server.Serve(b.pipes) }()
 	t.Cleanup(func() {

@@ -23,7 +23,7 @@ import (
 // follow serves over pipes until the test ends, or End.
 func follow(t *testing.T, g *gateway.Gateway) (*pipes.Listener, *gateway.Connections) {
 	t.Helper()
-	p := pipes.Listen(pipes.Loopback())
+	p := pipes.Listen()
 	server := g.Server()
 	c := gateway.Follow(server, p)
 	over := make(chan error, 1)

@@ -203,7 +203,7 @@ func TestHandlerTime(t *testing.T) {
 
 // listen serves over pipes until the test ends.
 func listen(t *testing.T, g *gateway.Gateway) *pipes.Listener {
-	p := pipes.Listen(pipes.Loopback())
+	p := pipes.Listen()
 	server := g.Server()
 	over := make(chan error, 1)
 	go func() { over <- server.Serve(p) }()

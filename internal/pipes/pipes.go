@@ -10,25 +10,21 @@ import (
 
 // Listener accepts what is dialled. All methods may be called at once. It must be made in the bubble in which it is used.
 type Listener struct {
-	addr   net.Addr
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-// Listen makes a listener whose connections say that they came in at an address.
-func Listen(at net.Addr) *Listener {
-	return &Listener{addr: at, conns: make(chan net.Conn), closed: make(chan struct{})}
+// Listen makes a listener whose connections say that they came in on loopback.
+func Listen() *Listener {
+	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
-
-// Loopback is an address of this machine.
-func Loopback() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5300} }
 
 // Dial connects as soon as the server accepts, if the listener is not closed before.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case l.conns <- end{server, l.addr}:
+	case l.conns <- end{server}:
 		return client, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
@@ -52,11 +48,10 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-func (l *Listener) Addr() net.Addr { return l.addr }
+func (l *Listener) Addr() net.Addr { return loopback() }
 
-type end struct {
-	net.Conn
-	at net.Addr
-}
+type end struct{ net.Conn }
 
-func (e end) LocalAddr() net.Addr { return e.at }
+func (e end) LocalAddr() net.Addr { return loopback() }
+
+func loopback() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5300} }

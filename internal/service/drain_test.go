@@ -109,7 +109,7 @@ type scene struct {
 func newScene(t *testing.T, drain gatewayfile.Drain, files *gatewayfile.TLS, away bool) *scene {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	c := &scene{t: t, pipes: pipes.Listen(pipes.Loopback()), target: newStuck(away), tls: files != nil}
+	c := &scene{t: t, pipes: pipes.Listen(), target: newStuck(away), tls: files != nil}
 	s := &Service{
 		o:       Options{Config: &gatewayfile.Config{Drain: drain}, Clock: clock.System, Log: log},
 		log:     log,
@@ -136,7 +136,7 @@ func newScene(t *testing.T, drain gatewayfile.Drain, files *gatewayfile.TLS, awa
 	if s.api.TLSConfig, err = serverTLS(files, clock.System, log); err != nil {
 		t.Fatal(err)
 	}
-	probes := pipes.Listen(pipes.Loopback())
+	probes := pipes.Listen()
 	s.apiDoor, s.probesDoor = gateway.Follow(s.api, c.pipes), probes
 	s.proof.start()
 	s.serve(s.apiDoor, s.api, files)
