@@ -84,22 +84,27 @@ func TestLoads(t *testing.T) {
 	}
 }
 
+// await lets a run go on until it has done so much.
+func await(t *testing.T, r *load.Run, events int64) {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); r.Progress().Completed < events; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d events in a minute, want %d", r.Progress().Completed, events)
+		}
+	}
+}
+
 func check(t *testing.T, o load.Options, target int64) {
 	r, err := load.StartRaw(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Record()
-	for until := time.Now().Add(time.Minute); r.Progress().Completed < target && time.Now().Before(until); {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, r, target)
 	p := r.Progress()
 	latency, err := r.Stop()
 	if err != nil {
 		t.Fatal(err)
-	}
-	if p.Completed < target {
-		t.Fatalf("%d events in a minute, want %d", p.Completed, target)
 	}
 	if want := p.Completed * int64(o.Readers); p.Delivered < want {
 		t.Errorf("%d deliveries, want %d at least", p.Delivered, want)
@@ -147,12 +152,7 @@ func TestServerGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(time.Minute); r.Progress().Completed == 0; {
-		if time.Now().After(until) {
-			t.Fatal("no event in a minute")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	await(t, r, 1)
 	e.Close()
 	if err := r.Wait(); err == nil {
 		t.Error("no error")
