@@ -10,8 +10,8 @@ import (
 )
 
 // tcpSocket reads and writes by system calls of its own (sysRead, sysWrite), and waits by the runtime's poller where there is nothing to
-// read or no room: the socket must be one that does not block, as package net makes them. One goroutine may read while another writes. The functions and what they work on are kept, so that a call allocates
-// nothing.
+// read or no room: the socket must be one that does not block, as package net makes them. One goroutine may read while another writes. The
+// functions and what they work on are kept, so that a call allocates nothing.
 type tcpSocket struct {
 	raw                   syscall.RawConn
 	in, out               systemCall

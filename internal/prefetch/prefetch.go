@@ -6,8 +6,8 @@
 // that a cache has; but a processor that is asked early fetches it beside its other work (BenchmarkCopy shows both).
 package prefetch
 
-// Lines asks for the cache lines that b lies in (on amd64 as for reading, which gives all that no other processor has). It returns at once; b is neither read nor changed, so that it may be memory that others are
-// writing to.
+// Lines asks for the cache lines that b lies in (on amd64 as for reading, which gives all that no other processor has). It returns at once;
+// b is neither read nor changed, so that it may be memory that others are writing to.
 func Lines(b []byte) {
 	if len(b) > 0 {
 		lines(&b[0], len(b))
